@@ -1,0 +1,132 @@
+package eventlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
+)
+
+// Item is what a follower meets: one record, or the news that it has caught up
+// with the log.
+type Item struct {
+	Record   Record
+	CaughtUp bool
+}
+
+// errHandler marks an error as the handler's own, so that it ends the follower.
+type errHandler struct{ err error }
+
+func (e errHandler) Error() string { return e.err.Error() }
+func (e errHandler) Unwrap() error { return e.err }
+
+// Follow hands every event after position to handle, in log order and one at a
+// time, the server's own events left out, until ctx ends or handle fails. It
+// outlives the log's outages: after each it goes on behind the last event that
+// handle accepted.
+func (l *Log) Follow(ctx context.Context, after Position, handle func(Item) error) error {
+	l.metrics.followers.Inc()
+	defer l.metrics.followers.Dec()
+	pause := reconnectMin
+	for {
+		progress, err := l.followOnce(ctx, &after, handle)
+		if h, ok := errors.AsType[errHandler](err); ok {
+			return h.err
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if progress {
+			pause = reconnectMin
+		}
+		l.logger.WarnContext(ctx, "following the event log was interrupted",
+			slog.Any("error", err), slog.String("position", after.String()), slog.Duration("retry_in", pause))
+		wait(ctx, pause)
+		pause = min(pause*2, reconnectMax)
+	}
+}
+
+func (l *Log) followOnce(ctx context.Context, after *Position, handle func(Item) error) (progress bool, err error) {
+	conn, err := l.connector.borrow(ctx)
+	if err != nil {
+		return false, err
+	}
+	subscribeCtx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	sub, err := l.subscribe(subscribeCtx, conn, *after)
+	if err != nil {
+		if connectionLost(err) && !gone(ctx) {
+			conn.retire()
+		}
+		return false, err
+	}
+	defer conn.calls.Done()
+	for {
+		e := sub.Recv()
+		switch {
+		case e.SubscriptionDropped != nil:
+			if connectionLost(e.SubscriptionDropped.Error) && !gone(ctx) {
+				conn.retire()
+			}
+			return progress, fmt.Errorf("subscription dropped: %w", e.SubscriptionDropped.Error)
+		case e.EventAppeared != nil && e.EventAppeared.Event != nil:
+			r := toRecord(e.EventAppeared.Event)
+			if err := handle(Item{Record: r}); err != nil {
+				return progress, errHandler{err}
+			}
+			*after, progress = r.Position, true
+		case e.CheckPointReached != nil:
+			if p := known(e.CheckPointReached.Commit, e.CheckPointReached.Prepare); after.Less(p) {
+				*after, progress = p, true
+			}
+		case e.CaughtUp != nil:
+			if err := handle(Item{CaughtUp: true}); err != nil {
+				return progress, errHandler{err}
+			}
+			progress = true
+		}
+	}
+}
+
+// subscribe opens the subscription under a bound: the client may hold the call
+// while it looks for a server. On success conn stays borrowed.
+func (l *Log) subscribe(ctx context.Context, conn *connection, after Position) (*esdb.Subscription, error) {
+	o := esdb.SubscribeToAllOptions{From: esdb.Start{}, Filter: esdb.ExcludeSystemEventsFilter(), MaxSearchWindow: 32, CheckpointInterval: 32}
+	if !after.IsZero() {
+		o.From = esdb.Position{Commit: after.Commit, Prepare: after.Prepare}
+	}
+	opened := make(chan outcome[*esdb.Subscription], 1)
+	ctx, cancel := context.WithCancel(l.connector.outgoing(ctx))
+	go func() {
+		opened <- shielded(ctx, conn.client, func(ctx context.Context, client *esdb.Client) (*esdb.Subscription, error) {
+			return client.SubscribeToAll(ctx, o)
+		})
+	}()
+	timer := time.NewTimer(readBound)
+	defer timer.Stop()
+	select {
+	case o := <-opened:
+		if o.err != nil {
+			cancel()
+			conn.calls.Done()
+			return nil, fmt.Errorf("subscribe to the whole log: %w", o.err)
+		}
+		context.AfterFunc(ctx, cancel)
+		return o.value, nil
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	cancel()
+	go func() { // the client still has the call, and with it the connection
+		defer conn.calls.Done()
+		if o := <-opened; o.err == nil {
+			if err := o.value.Close(); err != nil {
+				l.logger.Warn("close late subscription", slog.Any("error", err))
+			}
+		}
+	}()
+	return nil, errBound
+}
