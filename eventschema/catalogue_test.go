@@ -2,7 +2,6 @@ package eventschema_test
 
 import (
 	"bytes"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,30 +13,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/g4fagent/g4fagent/eventschema"
+	"github.com/g4fagent/g4fagent/eventschema/eventschematest"
 )
-
-// visible seals so that a test can see what was sealed for whom.
-type visible struct{ erased map[string]bool }
-
-func (visible) Seal(scope, owner string, plain []byte) (string, error) {
-	return "sealed." + scope + "." + owner + "." + base64.RawURLEncoding.EncodeToString(plain), nil
-}
-
-func (v visible) Open(sealed string) ([]byte, error) {
-	parts := strings.Split(sealed, ".")
-	if len(parts) != 4 || parts[0] != "sealed" {
-		return nil, errors.New("not sealed: " + sealed)
-	}
-	if v.erased[parts[2]] {
-		return nil, erasedError{}
-	}
-	return base64.RawURLEncoding.DecodeString(parts[3])
-}
-
-type erasedError struct{}
-
-func (erasedError) Error() string { return "erased" }
-func (erasedError) Erased() bool  { return true }
 
 func sample(name string, v int) string {
 	return filepath.Join("testdata", name, fmt.Sprintf("v%d.json", v))
@@ -72,7 +49,7 @@ func TestWritesWhatTheSampleSays(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			stored, err := eventschema.All.Encode(decode(t, name, current), visible{})
+			stored, err := eventschema.All.Encode(decode(t, name, current), eventschematest.Sealer{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -102,7 +79,7 @@ func decode(t *testing.T, name string, v int) eventschema.Event {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ev, err := eventschema.All.Decode(eventschema.Stored{Name: name, Version: v, Data: data}, visible{})
+	ev, err := eventschema.All.Decode(eventschema.Stored{Name: name, Version: v, Data: data}, eventschematest.Sealer{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +118,7 @@ func TestDecode(t *testing.T) {
 			stored("project.deleted", `{"project_id":"p"}`, 2),
 			stored("project.deleted", `{"project_id":"p"}`, 0),
 		} {
-			if _, err := eventschema.All.Decode(st, visible{}); !errors.Is(err, eventschema.ErrUnknownEvent) {
+			if _, err := eventschema.All.Decode(st, eventschematest.Sealer{}); !errors.Is(err, eventschema.ErrUnknownEvent) {
 				t.Errorf("%s v%d: error = %v", st.Name, st.Version, err)
 			}
 		}
@@ -149,7 +126,7 @@ func TestDecode(t *testing.T) {
 	t.Run("refuses fields and bytes that it does not understand", func(t *testing.T) {
 		t.Parallel()
 		for _, data := range []string{`{"project_id":"p","extra":1}`, `{"project_id":"p"} {}`, `{"project_id":`, ``} {
-			if ev, err := eventschema.All.Decode(stored("project.deleted", data, 1), visible{}); err == nil {
+			if ev, err := eventschema.All.Decode(stored("project.deleted", data, 1), eventschematest.Sealer{}); err == nil {
 				t.Errorf("%q decoded to %+v", data, ev)
 			}
 		}
@@ -158,14 +135,14 @@ func TestDecode(t *testing.T) {
 		t.Parallel()
 		st, err := eventschema.All.Encode(eventschema.MessagePosted{
 			SessionID: "s", ProjectID: "gone", MessageID: "m", Role: "user", Content: json.RawMessage(`[{"type":"text","text":"secret"}]`), Meta: json.RawMessage(`{}`),
-		}, visible{})
+		}, eventschematest.Sealer{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if bytes.Contains(st.Data, []byte("secret")) {
 			t.Fatalf("stored in clear: %s", st.Data)
 		}
-		ev, err := eventschema.All.Decode(st, visible{erased: map[string]bool{"gone": true}})
+		ev, err := eventschema.All.Decode(st, eventschematest.Sealer{Erased: map[string]bool{"gone": true}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -177,7 +154,7 @@ func TestDecode(t *testing.T) {
 		t.Parallel()
 		name := "Ana"
 		ev := eventschema.UserUpdated{UserID: "u", Name: &name}
-		if _, err := eventschema.All.Encode(ev, visible{}); err != nil {
+		if _, err := eventschema.All.Encode(ev, eventschematest.Sealer{}); err != nil {
 			t.Fatal(err)
 		}
 		if name != "Ana" {
@@ -187,11 +164,11 @@ func TestDecode(t *testing.T) {
 	t.Run("keeps free JSON as it was sent", func(t *testing.T) {
 		t.Parallel()
 		raw := `{"n":12345678901234567890,"t":"a<b>&c"}`
-		st, err := eventschema.All.Encode(eventschema.ProjectCreated{ProjectID: "p", Repo: json.RawMessage(raw)}, visible{})
+		st, err := eventschema.All.Encode(eventschema.ProjectCreated{ProjectID: "p", Repo: json.RawMessage(raw)}, eventschematest.Sealer{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		ev, err := eventschema.All.Decode(st, visible{})
+		ev, err := eventschema.All.Decode(st, eventschematest.Sealer{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -245,11 +222,11 @@ func FuzzDecodeNeverPanics(f *testing.F) {
 	names := eventschema.All.Names()
 	f.Fuzz(func(t *testing.T, i int, data []byte) {
 		name := names[((i%len(names))+len(names))%len(names)]
-		ev, err := eventschema.All.Decode(eventschema.Stored{Name: name, Version: 1, Data: data}, visible{})
+		ev, err := eventschema.All.Decode(eventschema.Stored{Name: name, Version: 1, Data: data}, eventschematest.Sealer{})
 		if err != nil {
 			return
 		}
-		if _, err := eventschema.All.Encode(ev, visible{}); err != nil && !errors.Is(err, eventschema.ErrNotStorable) {
+		if _, err := eventschema.All.Encode(ev, eventschematest.Sealer{}); err != nil && !errors.Is(err, eventschema.ErrNotStorable) {
 			t.Fatalf("what was read cannot be written: %v", err)
 		}
 	})
@@ -259,20 +236,20 @@ func BenchmarkEncodeSealed(b *testing.B) {
 	ev := eventschema.RunOutputAppended{SessionID: "s", ProjectID: "p", RunID: "r", MessageID: "m", Text: strings.Repeat("x", 300)}
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := eventschema.All.Encode(ev, visible{}); err != nil {
+		if _, err := eventschema.All.Encode(ev, eventschematest.Sealer{}); err != nil {
 			b.Fatal(err)
 		}
 	}
 }
 
 func BenchmarkDecode(b *testing.B) {
-	st, err := eventschema.All.Encode(eventschema.ProjectCreated{ProjectID: "p", Name: "n", Repo: json.RawMessage(`{}`)}, visible{})
+	st, err := eventschema.All.Encode(eventschema.ProjectCreated{ProjectID: "p", Name: "n", Repo: json.RawMessage(`{}`)}, eventschematest.Sealer{})
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := eventschema.All.Decode(st, visible{}); err != nil {
+		if _, err := eventschema.All.Decode(st, eventschematest.Sealer{}); err != nil {
 			b.Fatal(err)
 		}
 	}

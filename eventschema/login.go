@@ -47,6 +47,8 @@ type TokenRefreshed struct {
 	UserID          string    `json:"user_id"`
 	RefreshVerifier string    `json:"refresh_verifier"`
 	RefreshExpires  time.Time `json:"refresh_expires"`
+	// Replaces is the verifier of the token that was shown.
+	Replaces string `json:"replaces"`
 	// At is when the predecessor was consumed: it may be shown again for a
 	// short while, since the answer that carried its successor may be lost.
 	At time.Time `json:"at"`

@@ -43,6 +43,9 @@ type Request struct {
 	TraceID string
 	// IdempotencyKey is the client's key, or empty.
 	IdempotencyKey string
+	// Input is the body's bytes: a keyed hash of them tells a repeated request
+	// from another one. It may hold secrets and is never stored.
+	Input []byte
 }
 
 type principalKey struct{}
