@@ -50,10 +50,9 @@ func (s State) Continue(runID string, attempt int, events ...eventschema.Session
 	return events, nil
 }
 
-// CancelRun ends an unfinished run. For a run that has ended, nothing changes;
-// known says whether there ever was such a run.
-func (s State) CancelRun(e eventschema.RunCanceled, known bool) ([]eventschema.SessionEvent, error) {
-	if !s.Live() || !known {
+// CancelRun ends an unfinished run. For a run that has ended, nothing changes.
+func (s State) CancelRun(e eventschema.RunCanceled) ([]eventschema.SessionEvent, error) {
+	if !s.Live() {
 		return nil, ErrRunNotFound
 	}
 	if _, open := s.Run(e.RunID); !open {

@@ -59,22 +59,20 @@ func tag(sum Sum, parent, head string) string {
 }
 
 // RunOf makes the id of a run: it carries its session's id, so that a run's
-// stream is known without a lookup.
-func RunOf(sessionID, id string) string {
-	return "run_" + digits(sessionID) + digits(id)[:16]
+// stream is known without a lookup, and is recognisable as made for it.
+func RunOf(sum Sum, sessionID, id string) string {
+	return Within(sum, sessionID, "run_"+digits(sessionID)+digits(id))
 }
 
-// SessionOf is the session that a run's id carries. It reports false for what is
-// no run's id.
-func SessionOf(runID string) (string, bool) {
+// SessionOf is the session that RunOf made runID for. It reports false for what
+// no server with this key handed out.
+func SessionOf(sum Sum, runID string) (string, bool) {
 	d, ok := strings.CutPrefix(runID, "run_")
-	if !ok || len(d) != 48 || strings.ToLower(d) != d {
+	if !ok || len(d) != 64 {
 		return "", false
 	}
-	if _, err := hex.DecodeString(d); err != nil {
-		return "", false
-	}
-	return "sess_" + d[:32], true
+	session := "sess_" + d[:32]
+	return session, IsWithin(sum, session, runID)
 }
 
 func digits(id string) string {

@@ -56,12 +56,12 @@ func TestIDs(t *testing.T) {
 	t.Run("of runs carry their session", func(t *testing.T) {
 		t.Parallel()
 		session := fresh(t, "sess")
-		run := ident.RunOf(session, fresh(t, "run"))
-		if got, ok := ident.SessionOf(run); !ok || got != session {
+		run := ident.RunOf(sum, session, fresh(t, "run"))
+		if got, ok := ident.SessionOf(sum, run); !ok || got != session {
 			t.Fatal(run, got)
 		}
-		for _, bad := range []string{"", "run_", "run_12", session, run + "0", "run_" + "G" + run[5:]} {
-			if got, ok := ident.SessionOf(bad); ok {
+		for _, bad := range []string{"", "run_", "run_12", session, run + "0", "run_" + "g" + run[5:], run[:len(run)-1] + "g"} {
+			if got, ok := ident.SessionOf(sum, bad); ok {
 				t.Errorf("SessionOf(%q) = %q", bad, got)
 			}
 		}

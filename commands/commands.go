@@ -1,0 +1,148 @@
+// Package commands runs decisions against the log. One method per command; each
+// reads its stream, asks the domain, appends what it said. What all of them
+// share is written once, in decide.
+package commands
+
+import (
+	"context"
+	"encoding/hex"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/g4fagent/g4fagent/eventschema"
+	"github.com/g4fagent/g4fagent/internal/eventlog"
+	"github.com/g4fagent/g4fagent/internal/fault"
+)
+
+// Vault is what commands need of the keys: events are sealed, keys and inputs
+// are hashed.
+type Vault interface {
+	eventschema.Sealer
+	HMAC(purpose string, parts ...[]byte) [32]byte
+}
+
+// KeyIndex finds commands by their idempotency key in all of a stream's history.
+type KeyIndex interface {
+	// FindKey returns the revision of the first event that the command appended.
+	// Indexed is the revision of the stream up to which the answer counts.
+	FindKey(ctx context.Context, stream, key string) (revision int64, found bool, indexed eventlog.Position, err error)
+}
+
+// Snapshots keep folded states. They are a cache: losing them changes no answer.
+type Snapshots interface {
+	// LoadSnapshot returns the newest snapshot of a stream made by the fold that
+	// hash names, or no data.
+	LoadSnapshot(ctx context.Context, stream, hash string) (data []byte, err error)
+	SaveSnapshot(ctx context.Context, stream, hash string, revision int64, data []byte) error
+}
+
+// Limits are what /capabilities promises and decisions hold to.
+type Limits struct {
+	MaxProjects           int
+	MaxSessionsPerProject int
+	AccessTTL             time.Duration
+	RefreshTTL            time.Duration
+}
+
+// Options are what Handlers are made of. Keys and Snapshots may be nil.
+type Options struct {
+	Log        *eventlog.Log
+	Vault      Vault
+	Keys       KeyIndex
+	Snapshots  Snapshots
+	Now        func() time.Time
+	Limits     Limits
+	CacheBytes uint64
+	Logger     *slog.Logger
+	Registerer prometheus.Registerer
+}
+
+// Handlers run commands. They are safe for concurrent use.
+type Handlers struct {
+	log     *eventlog.Log
+	lanes   eventlog.Lanes
+	vault   Vault
+	keys    KeyIndex
+	states  *stateCache
+	now     func() time.Time
+	limits  Limits
+	metrics *metrics
+}
+
+// New makes Handlers; Close ends what they do in the background.
+func New(o Options) (*Handlers, error) {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	m := newMetrics(o.Registerer)
+	states, err := newStateCache(o.CacheBytes, o.Snapshots, o.Logger, m)
+	if err != nil {
+		return nil, err
+	}
+	return &Handlers{
+		log: o.Log, vault: o.Vault, keys: o.Keys, states: states, now: o.Now, limits: o.Limits, metrics: m,
+	}, nil
+}
+
+// Close writes the snapshots that are waiting, as long as ctx allows.
+func (h *Handlers) Close(ctx context.Context) error { return h.states.close(ctx) }
+
+// Receipt tells the caller where a command's events are, or would have been.
+type Receipt struct {
+	Stream string
+	// Revision is that of the last event, or of the stream's last event when
+	// nothing had to change.
+	Revision int64
+	// Position is where a read model must be to show the command's effect.
+	Position eventlog.Position
+	// Events are what the command appended, now or, when Replayed, before.
+	Events []eventschema.Event
+	// At is when the events were appended.
+	At       time.Time
+	Replayed bool
+}
+
+// Types are the stored names of the command's events.
+func (r Receipt) Types() []string {
+	types := make([]string, len(r.Events))
+	for i, e := range r.Events {
+		types[i] = e.EventName()
+	}
+	return types
+}
+
+// then is r with what a completion added.
+func (r Receipt) then(completion Receipt) Receipt {
+	r.Stream, r.Revision = completion.Stream, completion.Revision
+	if r.Position.Less(completion.Position) {
+		r.Position = completion.Position
+	}
+	r.Events = append(slices.Clip(r.Events), completion.Events...)
+	return r
+}
+
+// first is the command's first event of type E.
+func first[E eventschema.Event](r Receipt) (E, bool) {
+	for _, e := range r.Events {
+		if e, ok := e.(E); ok {
+			return e, true
+		}
+	}
+	var zero E
+	return zero, false
+}
+
+// What every command may answer.
+var (
+	ErrConflict = fault.New(fault.Conflict, "conflict", "The resource is changing too fast; try again.")
+	ErrKeyReuse = fault.New(fault.Conflict, "idempotency_key_reused", "This idempotency key was used for another request.")
+)
+
+// hash is the keyed hash that stands for parts in the log.
+func (h *Handlers) hash(purpose string, parts ...[]byte) string {
+	s := h.vault.HMAC(purpose, parts...)
+	return hex.EncodeToString(s[:16])
+}
