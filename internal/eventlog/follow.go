@@ -11,10 +11,11 @@ import (
 )
 
 // Item is what a follower meets: one record, or the news that it has caught up
-// with the log.
+// with the log, or that it lost the log and looks for it.
 type Item struct {
 	Record   Record
 	CaughtUp bool
+	Lost     bool
 }
 
 // errHandler marks an error as the handler's own, so that it ends the follower.
@@ -41,6 +42,9 @@ func (l *Log) Follow(ctx context.Context, after Position, handle func(Item) erro
 		}
 		if progress {
 			pause = reconnectMin
+		}
+		if err := handle(Item{Lost: true}); err != nil {
+			return err
 		}
 		l.logger.WarnContext(ctx, "following the event log was interrupted",
 			slog.Any("error", err), slog.String("position", after.String()), slog.Duration("retry_in", pause))

@@ -127,7 +127,7 @@ type sent struct {
 }
 
 func (d *delivery) deliver(ctx context.Context, item Item) error {
-	if item.CaughtUp || d.want != nil && !d.want(item.Record) {
+	if item.CaughtUp || item.Lost || d.want != nil && !d.want(item.Record) {
 		return d.settle(ctx, d.window)
 	}
 	if err := d.settle(ctx, d.window-1); err != nil {
