@@ -218,6 +218,7 @@ func (e *edge) finish(x *exchange, recovered any) {
 	default:
 		stack = debug.Stack()
 		e.metrics.panics.Inc()
+		x.ctx = context.WithoutCancel(x.ctx) // which the panic has ended on its way
 		began := x.began()
 		e.answer(x, x, fmt.Errorf("panic: %v", recovered))
 		x.cut = began

@@ -3,6 +3,7 @@ package httpx
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"regexp"
 	"slices"
@@ -87,7 +88,7 @@ func (e *edge) conduct(c *gin.Context, x *exchange) error {
 	o := e.operations[route{c.Request.Method, c.FullPath()}]
 	x.operation, x.label = o, o.ID
 	if x.r.Method == http.MethodHead && o.stream {
-		c.Header("Allow", allow(http.MethodGet))
+		c.Header("Allow", "GET, OPTIONS") // a stream without its body is nothing
 		return errMethodNotAllowed
 	}
 	x.request.OperationID = o.ID
@@ -116,21 +117,30 @@ func (e *edge) conduct(c *gin.Context, x *exchange) error {
 		return err
 	}
 	defer leave()
+	e.run(c, x, body)
+	return nil
+}
+
+// run runs the generated code and with it the handler. It answers its own
+// refusal while the context is alive: afterwards every context looks as if the
+// client had left.
+func (e *edge) run(c *gin.Context, x *exchange, body io.ReadCloser) {
 	stop := e.limit(x, body)
 	defer stop()
-	if err := e.await(x); err != nil {
-		return err
-	}
 	c.Request = c.Request.WithContext(x.ctx)
 	c.Request.Body = body
+	if err := e.await(x); err != nil {
+		c.Abort()
+		e.answer(x, c.Writer, err)
+		return
+	}
 	c.Next()
-	return nil
 }
 
 // limit ends the operation's context when it takes too long. Its end is told
 // apart from the client's leaving by its cause. A raw body's operation has its
 // time again with every part that arrives; a stream has no end.
-func (e *edge) limit(x *exchange, body any) (stop func()) {
+func (e *edge) limit(x *exchange, body io.ReadCloser) (stop func()) {
 	if x.operation.stream {
 		return func() {}
 	}
