@@ -159,7 +159,7 @@ func open(event reflect.Value, fields []sealedField, s Sealer) error {
 func (f sealedField) plain(field reflect.Value) (plain []byte, empty bool) {
 	switch {
 	case f.raw:
-		return field.Bytes(), field.Len() == 0
+		return field.Bytes(), field.Len() == 0 || string(field.Bytes()) == "null"
 	case field.Kind() == reflect.Pointer:
 		if field.IsNil() || field.Elem().Len() == 0 {
 			return nil, true

@@ -1,0 +1,104 @@
+package user_test
+
+import (
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/g4fagent/g4fagent/domain/user"
+	"github.com/g4fagent/g4fagent/eventschema"
+	"github.com/g4fagent/g4fagent/internal/spec"
+)
+
+type event = eventschema.UserEvent
+
+var (
+	given    = spec.Given[user.State, event]
+	created  = eventschema.UserCreated{UserID: "u", Name: "Ana", Email: "ana@example.com", EmailHash: "h", Roles: []string{"viewer"}, Verifier: "v"}
+	disabled = eventschema.UserDisabled{UserID: "u"}
+	deleted  = eventschema.UserDeleted{UserID: "u", EmailHash: "h"}
+)
+
+func ptr[T any](v T) *T { return &v }
+
+func update(c user.Change, match *int64) func(user.State) ([]event, error) {
+	c.UserID = "u"
+	return func(s user.State) ([]event, error) { return s.Update(c, match) }
+}
+
+func TestUpdate(t *testing.T) {
+	t.Parallel()
+	t.Run("records each kind of change by its own name", func(t *testing.T) {
+		t.Parallel()
+		given(t, created).When(update(user.Change{Name: ptr("Ana I."), Roles: ptr([]string{"viewer"}), Verifier: ptr("w"), Disabled: ptr(true)}, nil)).Then(
+			eventschema.UserUpdated{UserID: "u", Name: ptr("Ana I.")},
+			eventschema.UserPasswordChanged{UserID: "u", Verifier: "w"},
+			disabled,
+		)
+	})
+	t.Run("records nothing when nothing differs", func(t *testing.T) {
+		t.Parallel()
+		given(t, created).When(update(user.Change{Name: ptr("Ana"), Disabled: ptr(false)}, nil)).ThenNothing()
+		given(t, created, disabled).When(update(user.Change{Disabled: ptr(true)}, nil)).ThenNothing()
+	})
+	t.Run("enables who was disabled", func(t *testing.T) {
+		t.Parallel()
+		given(t, created, disabled).When(update(user.Change{Disabled: ptr(false)}, nil)).Then(eventschema.UserEnabled{UserID: "u"})
+	})
+	t.Run("is refused when the user changed since it was seen", func(t *testing.T) {
+		t.Parallel()
+		given(t, created, disabled).When(update(user.Change{Name: ptr("x")}, ptr(int64(0)))).ThenError(user.ErrPrecondition)
+	})
+	t.Run("finds nobody who never was or was deleted", func(t *testing.T) {
+		t.Parallel()
+		given(t).When(update(user.Change{Name: ptr("x")}, nil)).ThenError(user.ErrNotFound)
+		given(t, created, deleted).When(update(user.Change{Name: ptr("x")}, nil)).ThenError(user.ErrNotFound)
+	})
+}
+
+func TestDelete(t *testing.T) {
+	t.Parallel()
+	del := func(s user.State) ([]event, error) { return s.Delete("u", nil) }
+	given(t, created).When(del).Then(deleted)
+	given(t, created, deleted).When(del).ThenError(user.ErrNotFound)
+}
+
+func TestKeys(t *testing.T) {
+	t.Parallel()
+	issue := eventschema.UserAPIKeyIssued{UserID: "u", KeyID: "k", Verifier: "kv"}
+	revoke := eventschema.UserAPIKeyRevoked{UserID: "u", KeyID: "k"}
+	given(t, created).When(func(s user.State) ([]event, error) { return s.IssueKey(issue) }).Then(issue)
+	given(t, created, issue).When(func(s user.State) ([]event, error) { return s.IssueKey(issue) }).ThenNothing()
+	given(t, created, issue).When(func(s user.State) ([]event, error) { return s.RevokeKey(revoke) }).Then(revoke)
+	given(t, created).When(func(s user.State) ([]event, error) { return s.RevokeKey(revoke) }).ThenNothing()
+}
+
+// States are shared between commands: folding further from one must not change
+// what another sees.
+func TestFoldingLeavesTheOldStateAlone(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(rt *rapid.T) {
+		s := user.State{}.Evolve(created, 0).Evolve(eventschema.UserAPIKeyIssued{UserID: "u", KeyID: "k", Verifier: "v"}, 1)
+		key := rapid.SampledFrom([]string{"k", "l"}).Draw(rt, "key")
+		s.Evolve(eventschema.UserAPIKeyRevoked{UserID: "u", KeyID: key}, 2)
+		s.Evolve(eventschema.UserAPIKeyIssued{UserID: "u", KeyID: key, Verifier: "w"}, 2)
+		if len(s.Keys) != 1 || s.Keys["k"] != "v" {
+			rt.Fatalf("keys = %v", s.Keys)
+		}
+	})
+}
+
+// Whatever an update asks for, asking again changes nothing.
+func TestTwiceIsOnce(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(rt *rapid.T) {
+		c := user.Change{}
+		if rapid.Bool().Draw(rt, "rename") {
+			c.Name = ptr(rapid.StringMatching(`[a-z]{1,3}`).Draw(rt, "name"))
+		}
+		if rapid.Bool().Draw(rt, "disable") {
+			c.Disabled = ptr(rapid.Bool().Draw(rt, "disabled"))
+		}
+		given(t, created).When(update(c, nil)).ThenNothingMoreAfterwards()
+	})
+}
