@@ -1,0 +1,245 @@
+package projections
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/g4fagent/g4fagent/internal/eventlog"
+)
+
+// ErrBusy says that another comparison or rebuild is under way.
+var ErrBusy = errors.New("another comparison or rebuild of read models is under way")
+
+const (
+	scratchSchema = "projection_scratch"
+	// scratchPage is how many events one scratch transaction takes.
+	scratchPage = 500
+	// approaches is how often a replay follows a live read model before it makes
+	// the engine wait: what is left by then takes a batch or two.
+	approaches = 8
+	closeBound = 10 * time.Second
+)
+
+// scratch is read models built a second time, in a schema of their own.
+type scratch struct {
+	engine  *Engine
+	conn    *pgx.Conn // its own: the search path leads to the scratch tables
+	members []*member
+	at      map[*member]eventlog.Position
+}
+
+func (e *Engine) newScratch(ctx context.Context, projectors []*Projector) (_ *scratch, err error) {
+	left, err := skips(ctx, e.options.Pool)
+	if err != nil {
+		return nil, err
+	}
+	pooled, err := e.options.Pool.Acquire(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("get a connection: %w", err)
+	}
+	s := &scratch{engine: e, conn: pooled.Hijack(), at: map[*member]eventlog.Position{}}
+	defer func() {
+		if err != nil {
+			_ = s.conn.Close(context.WithoutCancel(ctx)) // the first error tells more
+		}
+	}()
+	for _, p := range projectors {
+		s.members = append(s.members, &member{projector: p, skips: left[p.Name]})
+	}
+	return s, s.make(ctx)
+}
+
+func (s *scratch) make(ctx context.Context) error {
+	var free bool
+	if err := s.conn.QueryRow(ctx, `select pg_try_advisory_lock($1)`, lockKey("scratch")).Scan(&free); err != nil {
+		return fmt.Errorf("lock the scratch schema: %w", err)
+	}
+	if !free {
+		return ErrBusy
+	}
+	_, err := s.conn.Exec(ctx, `drop schema if exists `+scratchSchema+` cascade; create schema `+scratchSchema+`;
+		set search_path to `+scratchSchema+`; set synchronous_commit to off`)
+	if err != nil {
+		return fmt.Errorf("make the scratch schema: %w", err)
+	}
+	for _, m := range s.members {
+		if _, err := s.conn.Exec(ctx, m.projector.Schema); err != nil {
+			return fmt.Errorf("make the scratch tables of %s: %w", m.projector.Name, err)
+		}
+	}
+	return nil
+}
+
+// close drops the scratch tables, whatever became of ctx.
+func (s *scratch) close(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeBound)
+	defer cancel()
+	_, err := s.conn.Exec(ctx, `drop schema `+scratchSchema+` cascade`)
+	if closing := s.conn.Close(ctx); err == nil {
+		err = closing
+	}
+	if err != nil {
+		return fmt.Errorf("drop the scratch schema: %w", err)
+	}
+	return nil
+}
+
+// names are the projectors' names.
+func (s *scratch) names() []string { return newRoster(s.members...).names }
+
+// replay moves each member to its position in to, which every member has.
+func (s *scratch) replay(ctx context.Context, to map[string]eventlog.Position) error {
+	from, some := s.start(to)
+	for more := some; more && some; _, some = s.start(to) {
+		var page []eventlog.Record
+		var err error
+		page, from, more, err = s.engine.options.Log.ReadAll(ctx, from, scratchPage)
+		if err != nil {
+			return fmt.Errorf("read the log after %s: %w", from, err)
+		}
+		if err := s.apply(ctx, page, to); err != nil {
+			return err
+		}
+		for _, m := range s.members { // neither the page's end nor the aim need be an event
+			reached := from
+			if aim := to[m.projector.Name]; aim.Less(reached) {
+				reached = aim
+			}
+			if s.at[m].Less(reached) {
+				s.at[m] = reached
+			}
+		}
+	}
+	if m := s.short(to); m != nil {
+		return fmt.Errorf("%s is at %s: %w", m.projector.Name, to[m.projector.Name], ErrAheadOfLog)
+	}
+	return nil
+}
+
+// start is the earliest position of the members that are not there yet.
+func (s *scratch) start(to map[string]eventlog.Position) (from eventlog.Position, some bool) {
+	for _, m := range s.members {
+		if at := s.at[m]; at.Less(to[m.projector.Name]) && (!some || at.Less(from)) {
+			from, some = at, true
+		}
+	}
+	return from, some
+}
+
+// short is a member that the log was too short for.
+func (s *scratch) short(to map[string]eventlog.Position) *member {
+	for _, m := range s.members {
+		if s.at[m].Less(to[m.projector.Name]) {
+			return m
+		}
+	}
+	return nil
+}
+
+// apply gives a page to every member that wants all of it at once, and to the
+// others as far as they go.
+func (s *scratch) apply(ctx context.Context, page []eventlog.Record, to map[string]eventlog.Position) error {
+	if len(page) == 0 {
+		return nil
+	}
+	var whole []*member
+	for _, m := range s.members {
+		part := page
+		for len(part) > 0 && !s.at[m].Less(part[0].Position) {
+			part = part[1:]
+		}
+		for len(part) > 0 && to[m.projector.Name].Less(part[len(part)-1].Position) {
+			part = part[:len(part)-1]
+		}
+		switch len(part) {
+		case 0:
+		case len(page):
+			whole = append(whole, m)
+		default:
+			if err := s.run(ctx, part, m); err != nil {
+				return err
+			}
+		}
+	}
+	return s.run(ctx, page, whole...)
+}
+
+func (s *scratch) run(ctx context.Context, records []eventlog.Record, members ...*member) error {
+	statements, err := s.engine.codec.queue(newRoster(members...), records)
+	if err != nil {
+		return err
+	}
+	if len(statements) > 0 {
+		if failed, err := send(ctx, s.conn, nil, statements); err != nil {
+			return classify(err, s.conn.IsClosed(), failed)
+		}
+	}
+	return nil
+}
+
+// meet replays until the scratch tables are exactly where the live ones are. It
+// returns a transaction that keeps the engine from moving them: it waits at its
+// next batch, until the transaction ends.
+func (s *scratch) meet(ctx context.Context, target func(checkpoint) eventlog.Position) (pgx.Tx, error) {
+	for range approaches {
+		to, err := s.targets(ctx, s.engine.options.Pool, target)
+		if err != nil {
+			return nil, err
+		}
+		if _, some := s.start(to); !some {
+			break
+		}
+		if err := s.replay(ctx, to); err != nil {
+			return nil, err
+		}
+	}
+	tx, err := s.engine.options.Pool.Begin(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("begin: %w", err)
+	}
+	if err := s.arrive(ctx, tx, target); err != nil {
+		_ = tx.Rollback(context.WithoutCancel(ctx)) // the first error tells more
+		return nil, err
+	}
+	return tx, nil
+}
+
+func (s *scratch) arrive(ctx context.Context, tx pgx.Tx, target func(checkpoint) eventlog.Position) error {
+	_, err := tx.Exec(ctx, `select from projection_checkpoint where name = any ($1) order by name for update`, s.names())
+	if err != nil {
+		return fmt.Errorf("lock checkpoints: %w", err)
+	}
+	to, err := s.targets(ctx, tx, target)
+	if err != nil {
+		return err
+	}
+	if err := s.replay(ctx, to); err != nil {
+		return err
+	}
+	for _, m := range s.members { // a live read model that was moved back
+		if s.at[m] != to[m.projector.Name] {
+			return fmt.Errorf("%s moved from %s to %s meanwhile", m.projector.Name, s.at[m], to[m.projector.Name])
+		}
+	}
+	return nil
+}
+
+func (s *scratch) targets(ctx context.Context, db Querier, target func(checkpoint) eventlog.Position) (map[string]eventlog.Position, error) {
+	there, err := checkpoints(ctx, db, s.names())
+	if err != nil {
+		return nil, err
+	}
+	to := map[string]eventlog.Position{}
+	for _, m := range s.members {
+		c, found := there[m.projector.Name]
+		if !found {
+			return nil, fmt.Errorf("%s has no checkpoint: it will be built when the engine starts", m.projector.Name)
+		}
+		to[c.name] = target(c)
+	}
+	return to, nil
+}
