@@ -1,0 +1,59 @@
+# Every target with a ## comment is public; `make` alone lists them.
+SHELL       := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+BIN   := $(CURDIR)/.bin
+TOOLS := $(BIN)/.tools-$(shell sha256sum tools/go.sum 2>/dev/null | cut -c1-12)
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+
+.PHONY: help run test check bench generate fmt lint setup compose clean build client
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+
+run: build ## build the server and start it with everything embedded
+	$(BIN)/g4fagent serve $(ARGS)
+
+build: ## build the server into .bin/
+	@mkdir -p $(BIN)
+	@go build -ldflags "-X main.build=$(VERSION)" -o $(BIN)/g4fagent ./cmd/g4fagent
+
+test: setup ## run all tests with the race detector, as CI does
+	@scripts/test.sh
+
+check: lint ## lint, verify the generated code, and run all tests
+	@$(MAKE) --no-print-directory generate
+	@git diff --exit-code -- api
+	@$(MAKE) --no-print-directory test
+
+bench: build setup ## measure the whole system against this machine's own limits
+	@go run ./cmd/bench $(ARGS)
+
+generate: $(TOOLS) ## generate the HTTP surface from api/openapi.yaml
+	@cd api && $(BIN)/oapi-codegen -config oapi-codegen.yaml openapi.yaml
+
+fmt: $(TOOLS) ## format the source
+	@$(BIN)/golangci-lint fmt
+
+lint: $(TOOLS) ## check style, directions of imports and purity
+	@$(BIN)/golangci-lint run
+	@$(BIN)/golangci-lint fmt --diff
+
+setup: ## install what is missing: Postgres (Debian, as root or with sudo)
+	@scripts/setup.sh
+
+client: ## check that a TypeScript client can be made from the document
+	@cd api/clienttest && npm ci --no-fund --no-audit --silent && npm run --silent check
+
+compose: ## check docker-compose.yml
+	@docker-compose config --quiet && echo 'docker-compose.yml is valid'
+
+clean: ## remove what was built; data folders stay
+	rm -rf $(BIN)
+
+# The tools are built once, apart from the program's own modules.
+$(TOOLS):
+	@mkdir -p $(BIN)
+	@cd tools && GOBIN=$(BIN) go install tool
+	@rm -f $(BIN)/.tools-* && touch $@
