@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/gin-gonic/gin"
@@ -98,12 +99,17 @@ func decodeFault(err error) error {
 		return errMissingBody
 	}
 	if semantic, ok := errors.AsType[*json.SemanticError](err); ok {
-		return errInvalidRequest.Saying("A member of the body has the wrong type.").With("field", string(semantic.JSONPointer))
+		return errInvalidRequest.Saying("A member of the body has the wrong type.").With("field", fieldName(semantic.JSONPointer))
 	}
 	if _, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
 		return errInvalidJSON
 	}
 	return errInvalidRequest
+}
+
+// fieldName is a JSON pointer as people write it: tags.1 for /tags/1.
+func fieldName(pointer jsontext.Pointer) string {
+	return strings.Join(slices.Collect(pointer.Tokens()), ".")
 }
 
 // parameterFault is what generated code reports about a parameter. Its errors

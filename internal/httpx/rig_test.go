@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -90,8 +91,9 @@ func newRig(t *testing.T, change ...func(*Options)) *rig {
 		t.Fatal(err)
 	}
 	e.validate = func(_ string, body []byte) error {
-		var thing struct{ Name *string }
-		if json.Unmarshal(body, &thing) != nil {
+		var members map[string]any
+		_ = json.Unmarshal(body, &members)
+		if name := members["name"]; name != nil && fmt.Sprintf("%T", name) != "string" {
 			return fault.New(fault.Invalid, "invalid_request", "The name is not text.").With("field", "name")
 		}
 		return nil
@@ -301,3 +303,12 @@ func counted(t *testing.T, r *rig, name string, labels ...string) float64 {
 	}
 	return sum
 }
+
+func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+// nowhere is a response writer that keeps nothing.
+type nowhere struct{ header http.Header }
+
+func (n *nowhere) Header() http.Header         { return n.header }
+func (n *nowhere) WriteHeader(int)             {}
+func (n *nowhere) Write(p []byte) (int, error) { return len(p), nil }

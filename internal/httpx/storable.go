@@ -53,8 +53,8 @@ func syntaxFault(raw []byte) error {
 	if errors.Is(err, jsontext.ErrDuplicateName) {
 		text = errDuplicate
 	}
-	if pointer := string(syntactic.JSONPointer); pointer != "" {
-		text = text.With("field", pointer)
+	if name := fieldName(syntactic.JSONPointer); name != "" {
+		text = text.With("field", name)
 	}
 	return text.With("offset", syntactic.ByteOffset)
 }
