@@ -86,29 +86,34 @@ func Start(t testing.TB, projectors ...*projections.Projector) *Kit {
 // revisions and times count up from a fixed start; With adjusts single events.
 func (k *Kit) Apply(stream string, events ...eventschema.Event) []eventlog.Record {
 	k.t.Helper()
-	records, err := k.Log.Append(stream, events...)
+	ctx, cancel := context.WithTimeout(k.t.Context(), patience)
+	defer cancel()
+	records, err := k.apply(ctx, stream, events...)
 	if err != nil {
 		k.t.Fatal(err)
 	}
-	if len(records) == 0 {
-		return nil
+	return records
+}
+
+func (k *Kit) apply(ctx context.Context, stream string, events ...eventschema.Event) ([]eventlog.Record, error) {
+	records, err := k.Log.Append(stream, events...)
+	if err != nil || len(records) == 0 {
+		return nil, err
 	}
 	if err := k.inspect(records); err != nil {
-		k.t.Fatal(err)
+		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(k.t.Context(), patience)
-	defer cancel()
 	if err := k.settle(ctx, records[len(records)-1].Position); err != nil {
-		k.t.Fatal(err)
+		return nil, err
 	}
 	found, err := k.engine.Fsck(ctx)
 	if err != nil {
-		k.t.Fatal(err)
+		return nil, err
 	}
-	for _, d := range found {
-		k.t.Errorf("a replay gives other rows: %s", d)
+	if len(found) > 0 {
+		return nil, fmt.Errorf("a replay gives other rows: %v", found)
 	}
-	return records
+	return records, nil
 }
 
 func (k *Kit) settle(ctx context.Context, position eventlog.Position) error {
