@@ -29,24 +29,25 @@ type binaries struct {
 
 func (b binaries) path(name string) string { return filepath.Join(b.dir, name) }
 
-// findBinaries looks where packages put the programs. An installation of the
-// major version want, that of a cluster there is, goes before others; 0 is none.
-func findBinaries(ctx context.Context, want int) (binaries, error) {
-	var found []binaries
-	for _, dir := range binaryDirs(ctx) {
+// findBinaries takes the first installation in dirs that is new enough. One of
+// the major version want, that of a cluster there is, goes before others; 0 is
+// none.
+func findBinaries(ctx context.Context, dirs []string, want int) (binaries, error) {
+	var first *binaries
+	for _, dir := range dirs {
 		b, err := inspectBinaries(ctx, dir)
-		if err != nil || b.major < oldestMajor {
-			continue
-		}
-		if b.major == want {
+		switch {
+		case err != nil || b.major < oldestMajor:
+		case b.major == want:
 			return b, nil
+		case first == nil:
+			first = &b
 		}
-		found = append(found, b)
 	}
-	if len(found) == 0 {
+	if first == nil {
 		return binaries{}, ErrNoBinaries
 	}
-	return found[0], nil
+	return *first, nil
 }
 
 // binaryDirs lists folders that may hold the programs, the preferred first.

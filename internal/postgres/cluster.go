@@ -68,7 +68,7 @@ func (c *cluster) chooseBinaries(ctx context.Context, major int, o Options) (bin
 	if o.BinDir != "" {
 		return inspectBinaries(ctx, o.BinDir)
 	}
-	return findBinaries(ctx, major)
+	return findBinaries(ctx, binaryDirs(ctx), major)
 }
 
 // majorThere is the major version of the cluster that is there, or 0.

@@ -60,6 +60,7 @@ type DB struct {
 	registerer prometheus.Registerer
 	metrics    prometheus.Collector
 	log        *slog.Logger
+	quiet      time.Duration
 
 	closing sync.Once
 	closed  chan struct{}
@@ -122,7 +123,7 @@ func newDB(ctx context.Context, o Options, config *pgxpool.Config, server *super
 	}
 	db := &DB{
 		pool: pool, config: config, server: server, release: release,
-		registerer: o.Registerer, log: o.Logger, closed: make(chan struct{}),
+		registerer: o.Registerer, log: o.Logger, quiet: defaultQuiet, closed: make(chan struct{}),
 	}
 	if db.registerer != nil {
 		db.metrics = newCollector(pool, server)

@@ -42,6 +42,7 @@ type supervisor struct {
 	output   *serverLog
 	log      *slog.Logger
 	restarts atomic.Int64
+	pid      atomic.Int64 // of the server that answered last
 
 	life     context.Context //nolint:containedctx // it ends with close, not with the call that started the server
 	stop     context.CancelFunc
@@ -159,6 +160,7 @@ func (s *supervisor) launch(ctx context.Context) (*process, error) {
 		return nil, errors.Join(err, s.kill(p))
 	}
 	s.readySince = time.Now()
+	s.pid.Store(int64(p.cmd.Process.Pid))
 	s.setDown(nil)
 	s.log.LogAttrs(ctx, slog.LevelInfo, "the managed Postgres is ready",
 		slog.Int("pid", p.cmd.Process.Pid), slog.Duration("took", time.Since(began)), slog.String("folder", s.cluster.data))

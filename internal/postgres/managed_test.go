@@ -1,0 +1,483 @@
+package postgres
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+const patient = 60 * time.Second
+
+func open(t *testing.T, o Options) *DB {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patient)
+	defer cancel()
+	db, err := Open(ctx, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { closeDB(t, db) })
+	return db
+}
+
+func closeDB(t *testing.T, db *DB) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), patient)
+	defer cancel()
+	if err := db.Close(ctx); err != nil {
+		t.Error(err)
+	}
+	if pids, err := serving(db.server.cluster.data); err != nil || len(pids) > 0 {
+		t.Errorf("after Close: processes %v, %v", pids, err)
+	}
+}
+
+func show(t *testing.T, db *DB, query string) string {
+	t.Helper()
+	var value string
+	if err := db.Pool().QueryRow(t.Context(), query).Scan(&value); err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	return value
+}
+
+func mustExec(t *testing.T, db *DB, sql string) {
+	t.Helper()
+	if _, err := db.Pool().Exec(t.Context(), sql); err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+}
+
+// eventually asks until the condition holds.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	ticker := time.NewTicker(5 * time.Millisecond)
+	defer ticker.Stop()
+	deadline := time.After(patient)
+	for !holds() {
+		select {
+		case <-ticker.C:
+		case <-deadline:
+			t.Fatalf("waited in vain: %s", what)
+		}
+	}
+}
+
+func TestManagedServer(t *testing.T) {
+	t.Parallel()
+	dir := folder(t)
+	db := open(t, Options{Dir: dir, Settings: map[string]string{"work_mem": "7MB"}})
+
+	t.Run("is as the read models need it", func(t *testing.T) {
+		for query, want := range map[string]string{
+			"show data_checksums":                       "on",
+			"show fsync":                                "on",
+			"show server_encoding":                      "UTF8",
+			"show jit":                                  "off",
+			"show shared_buffers":                       "64MB",
+			"show max_connections":                      "40",
+			"show listen_addresses":                     "",
+			"show timezone":                             "UTC",
+			"show application_name":                     "g4fagent",
+			"show work_mem":                             "7MB",
+			"select current_database() || current_user": "g4fagentg4fagent",
+			"select string_agg(x, '' order by x) from unnest(array['b','B','a','A','é']) x": "ABabé",
+			"select upper('é')": "É",
+		} {
+			if got := show(t, db, query); got != want {
+				t.Errorf("%s: %q, want %q", query, got, want)
+			}
+		}
+	})
+
+	t.Run("is healthy", func(t *testing.T) {
+		if !db.Managed() {
+			t.Error("not managed")
+		}
+		if err := db.Health(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+
+	t.Run("refuses a second one in its folder, naming the first", func(t *testing.T) {
+		second, err := Open(t.Context(), Options{Dir: dir})
+		if err == nil {
+			t.Fatal(second.Close(t.Context()))
+		}
+		if !errors.Is(err, ErrLocked) || !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(), strconv.Itoa(os.Getpid())) {
+			t.Errorf("%v; want the folder and process %d", err, os.Getpid())
+		}
+	})
+
+	t.Run("lets in nobody but the accounts of the server and the process", func(t *testing.T) {
+		info, err := os.Stat(db.server.cluster.data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if mode := info.Mode().Perm(); mode != 0o700 {
+			t.Errorf("the socket's folder has mode %s", mode)
+		}
+		if rules := show(t, db, "select string_agg(concat_ws(' ', type, database, user_name, auth_method, options), ';') from pg_hba_file_rules"); rules != "local {all} {g4fagent} peer {map=managed}" {
+			t.Errorf("rules: %s", rules)
+		}
+	})
+
+	t.Run("keeps what it holds, and ends with the connections in use", func(t *testing.T) {
+		mustExec(t, db, "create table t as select 1 as i")
+		tx, err := db.Pool().Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		pid := db.server.pid.Load()
+		released := make(chan struct{})
+		go func() { // as a request does that is cut off
+			defer close(released)
+			_, _ = tx.Exec(context.Background(), "select pg_sleep(600)")
+			_ = tx.Rollback(context.Background())
+		}()
+		eventually(t, "the statement to run", func() bool {
+			return show(t, db, "select count(*)::text from pg_stat_activity where query like '%pg_sleep(600)' and pid <> pg_backend_pid()") == "1"
+		})
+		closeDB(t, db)
+		<-released
+		if err := syscall.Kill(int(pid), 0); !errors.Is(err, syscall.ESRCH) {
+			t.Errorf("the postmaster %d is there after Close: %v", pid, err)
+		}
+		select {
+		case <-db.Done():
+		default:
+			t.Error("Done is open after Close")
+		}
+		if err := db.Err(); err != nil {
+			t.Errorf("closed with %v", err)
+		}
+		if err := db.Health(t.Context()); err == nil {
+			t.Error("healthy after Close")
+		}
+		again := open(t, Options{Dir: dir})
+		if n := show(t, again, "select count(*)::text from t"); n != "1" {
+			t.Errorf("%s rows", n)
+		}
+	})
+}
+
+func TestParentKilled(t *testing.T) {
+	t.Parallel()
+	dir := folder(t)
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	wrote := 0
+	for round := range 7 {
+		withServer := round%2 == 1
+		wrote = killWriter(t, child(t, program, dir), dir, wrote, withServer)
+	}
+}
+
+// killWriter runs the program until it has written 30 rows, kills it, perhaps
+// with its server, and checks that it found what the one before it had written.
+func killWriter(t *testing.T, cmd *exec.Cmd, dir string, wrote int, withServer bool) int {
+	t.Helper()
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(out)
+	target := wrote + 30
+	for wrote < target && lines.Scan() {
+		var n int
+		switch word, _, _ := strings.Cut(lines.Text(), " "); word {
+		case "found":
+			fmt.Sscanf(lines.Text(), "found %d", &n)
+			t.Logf("found %d rows in %v", n, time.Since(began).Round(time.Millisecond))
+			if n < wrote {
+				t.Fatalf("found %d rows of %d", n, wrote)
+			}
+			target = n + 30
+		case "wrote":
+			fmt.Sscanf(lines.Text(), "wrote %d", &n)
+			wrote = n
+		default:
+			t.Fatal(lines.Text())
+		}
+	}
+	if withServer {
+		if err := syscall.Kill(recordedPostmaster(filepath.Join(dir, "cluster")), syscall.SIGKILL); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Error(err)
+	}
+	for lines.Scan() { // rows that were committed before the kill
+		if _, err := fmt.Sscanf(lines.Text(), "wrote %d", &wrote); err != nil {
+			break
+		}
+	}
+	_ = cmd.Wait() // killed
+	return wrote
+}
+
+func TestOrdinaryUser(t *testing.T) {
+	t.Parallel()
+	account, err := serverAccount("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := folder(t)
+	program := filepath.Join(dir, "program") // where another user may run it
+	copyProgram(t, self, program)
+	data := filepath.Join(dir, "data")
+	if err := os.Mkdir(data, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chown(data, account.uid, account.gid); err != nil {
+		t.Fatal(err)
+	}
+	wrote := 0
+	for range 3 {
+		cmd := child(t, program, filepath.Join(data, "postgres"))
+		cmd.SysProcAttr = account.attributes(0)
+		wrote = killWriter(t, cmd, filepath.Join(data, "postgres"), wrote, false)
+	}
+}
+
+func copyProgram(t *testing.T, from, to string) {
+	t.Helper()
+	source, err := os.Open(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer source.Close()
+	target, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY, 0o755)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(target, source); err != nil {
+		t.Fatal(err)
+	}
+	if err := target.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestLongFolder(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(folder(t), strings.Repeat("long/", 12), strings.Repeat("n", 200), "postgres")
+	db := open(t, Options{Dir: dir})
+	if err := db.Health(t.Context()); err != nil {
+		t.Errorf("a folder of %d bytes: %v", len(dir), err)
+	}
+}
+
+func TestWhatAnEarlierServerLeft(t *testing.T) {
+	t.Parallel()
+	dir := folder(t)
+	db := open(t, Options{Dir: dir})
+	mustExec(t, db, "create table t as select 1 as i")
+	cluster := db.server.cluster
+	closeDB(t, db)
+
+	t.Run("a stale pid file that names a living process is removed", func(t *testing.T) {
+		sleeper := exec.CommandContext(t.Context(), "sleep", "600")
+		sleeper.SysProcAttr = cluster.account.attributes(0)
+		if err := sleeper.Start(); err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = sleeper.Wait() }()
+		defer func() { _ = sleeper.Process.Kill() }()
+		stale := fmt.Sprintf("%d\n%s\n1700000000\n5432\n.\n\n  5432001         0\nready   \n", sleeper.Process.Pid, cluster.data)
+		path := filepath.Join(cluster.data, "postmaster.pid")
+		if err := os.WriteFile(path, []byte(stale), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chown(path, cluster.account.uid, cluster.account.gid); err != nil {
+			t.Fatal(err)
+		}
+		db := open(t, Options{Dir: dir})
+		if n := show(t, db, "select count(*)::text from t"); n != "1" {
+			t.Errorf("%s rows", n)
+		}
+		if err := sleeper.Process.Signal(syscall.Signal(0)); err != nil {
+			t.Errorf("the process that the file named was ended: %v", err)
+		}
+		closeDB(t, db)
+	})
+
+	t.Run("a server that outlived its parent is ended", func(t *testing.T) {
+		orphan := cluster.command()
+		orphan.SysProcAttr = cluster.account.attributes(0)
+		if err := orphan.Start(); err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan struct{})
+		go func() { _ = orphan.Wait(); close(ended) }()
+		eventually(t, "the orphan to be there", func() bool {
+			return recordedPostmaster(cluster.data) == orphan.Process.Pid
+		})
+		var log bytes.Buffer
+		db := open(t, Options{Dir: dir, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		<-ended
+		if n := show(t, db, "select count(*)::text from t"); n != "1" {
+			t.Errorf("%s rows", n)
+		}
+		if !strings.Contains(log.String(), "left over") {
+			t.Errorf("log: %s", log.String())
+		}
+		closeDB(t, db)
+	})
+
+	t.Run("half a cluster is made again", func(t *testing.T) {
+		dir := folder(t)
+		if err := os.Mkdir(filepath.Join(dir, "cluster.new"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "cluster.new", "PG_VERSION"), []byte("15\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		db := open(t, Options{Dir: dir})
+		if err := db.Health(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+
+	t.Run("a cluster of another version is moved aside and said aloud", func(t *testing.T) {
+		if err := os.WriteFile(filepath.Join(cluster.data, "PG_VERSION"), []byte("9\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var log bytes.Buffer
+		db := open(t, Options{Dir: dir, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		if exists := show(t, db, "select (to_regclass('t') is not null)::text"); exists != "false" {
+			t.Error("the new cluster has the old one's table")
+		}
+		if _, err := os.Stat(filepath.Join(dir, "cluster.v9", "PG_VERSION")); err != nil {
+			t.Error(err)
+		}
+		if !strings.Contains(log.String(), "level=WARN") || !strings.Contains(log.String(), "cluster.v9") {
+			t.Errorf("log: %s", log.String())
+		}
+	})
+}
+
+func TestServerKilled(t *testing.T) {
+	t.Parallel()
+	registry := prometheus.NewRegistry()
+	db := open(t, Options{Dir: folder(t), Registerer: registry})
+	mustExec(t, db, "create table t as select 1 as i")
+	for round := range 3 {
+		before := db.server.pid.Load()
+		if err := syscall.Kill(int(before), syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "another server", func() bool { return db.server.pid.Load() != before })
+		eventually(t, "health", func() bool { return db.Health(t.Context()) == nil })
+		if n := show(t, db, "select count(*)::text from t"); n != "1" {
+			t.Errorf("%s rows", n)
+		}
+		if got := gather(t, registry)["g4fagent_postgres_managed_restarts_total"]; got != float64(round+1) {
+			t.Errorf("%v restarts are counted, want %d", got, round+1)
+		}
+	}
+	select {
+	case <-db.Done():
+		t.Errorf("given up: %v", db.Err())
+	default:
+	}
+}
+
+func TestServerThatCannotComeBack(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	db := open(t, Options{
+		Dir: folder(t), Logger: slog.New(slog.NewTextHandler(&log, nil)),
+		patience: &patience{firstPause: time.Millisecond, maxPause: 10 * time.Millisecond, steady: time.Hour, giveUp: 500 * time.Millisecond},
+	})
+	if err := os.Rename(filepath.Join(db.server.cluster.data, "global"), filepath.Join(db.server.cluster.data, "lost")); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(int(db.server.pid.Load()), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-db.Done():
+	case <-time.After(patient):
+		t.Fatal("never given up")
+	}
+	if err := db.Err(); err == nil || !strings.Contains(err.Error(), "could not find the database system") {
+		t.Errorf("%v; want the server's last words", err)
+	}
+	if err := db.Health(t.Context()); err == nil {
+		t.Error("healthy")
+	}
+	if !strings.Contains(log.String(), "level=ERROR") {
+		t.Errorf("log: %s", log.String())
+	}
+}
+
+func TestServerThatNeverStarts(t *testing.T) {
+	t.Parallel()
+	dir := folder(t)
+	db, err := Open(t.Context(), Options{Dir: dir, Settings: map[string]string{"shared_buffers": "plenty"}})
+	if err == nil {
+		t.Fatal(db.Close(t.Context()))
+	}
+	if !strings.Contains(err.Error(), `invalid value for parameter "shared_buffers": "plenty"`) {
+		t.Errorf("%v; want the server's last words", err)
+	}
+	open(t, Options{Dir: dir}) // the folder was given back
+}
+
+func TestClosedAncestor(t *testing.T) {
+	t.Parallel()
+	closed := filepath.Join(folder(t), "closed")
+	dir := filepath.Join(closed, "data", "postgres")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(closed, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Run("is named", func(t *testing.T) {
+		err := account{name: "somebody", uid: os.Getuid() + 1, gid: os.Getgid() + 1, switched: true}.reaches(dir)
+		if err == nil || !strings.Contains(err.Error(), closed+" (") {
+			t.Errorf("%v; want %s named", err, closed)
+		}
+	})
+	t.Run("refuses the start of a server of another account", func(t *testing.T) {
+		db, err := Open(t.Context(), Options{Dir: dir})
+		if os.Geteuid() != 0 {
+			if err != nil {
+				t.Error(err)
+			} else if err := db.Close(t.Context()); err != nil {
+				t.Error(err)
+			}
+			return
+		}
+		if err == nil || !strings.Contains(err.Error(), closed+" (") {
+			t.Errorf("%v; want %s named", err, closed)
+		}
+	})
+}
