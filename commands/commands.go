@@ -6,6 +6,7 @@ package commands
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"log/slog"
 	"slices"
 	"time"
@@ -43,7 +44,6 @@ type Snapshots interface {
 type Limits struct {
 	MaxProjects           int
 	MaxSessionsPerProject int
-	AccessTTL             time.Duration
 	RefreshTTL            time.Duration
 }
 
@@ -53,6 +53,10 @@ type Options struct {
 	Vault      Vault
 	Keys       KeyIndex
 	Snapshots  Snapshots
+	Passwords  Passwords
+	Tokens     Tokens
+	Throttle   Throttle
+	Refusals   *Refusals
 	Now        func() time.Time
 	Limits     Limits
 	CacheBytes uint64
@@ -62,11 +66,17 @@ type Options struct {
 
 // Handlers run commands. They are safe for concurrent use.
 type Handlers struct {
-	log     *eventlog.Log
-	lanes   eventlog.Lanes
-	vault   Vault
-	keys    KeyIndex
-	states  *stateCache
+	log    *eventlog.Log
+	lanes  eventlog.Lanes
+	vault  Vault
+	keys   KeyIndex
+	states *stateCache
+
+	passwords Passwords
+	tokens    Tokens
+	throttle  Throttle
+	refusals  *Refusals
+
 	now     func() time.Time
 	limits  Limits
 	metrics *metrics
@@ -83,7 +93,9 @@ func New(o Options) (*Handlers, error) {
 		return nil, err
 	}
 	return &Handlers{
-		log: o.Log, vault: o.Vault, keys: o.Keys, states: states, now: o.Now, limits: o.Limits, metrics: m,
+		log: o.Log, vault: o.Vault, keys: o.Keys, states: states,
+		passwords: o.Passwords, tokens: o.Tokens, throttle: o.Throttle, refusals: o.Refusals,
+		now: o.Now, limits: o.Limits, metrics: m,
 	}, nil
 }
 
@@ -140,6 +152,9 @@ var (
 	ErrConflict = fault.New(fault.Conflict, "conflict", "The resource is changing too fast; try again.")
 	ErrKeyReuse = fault.New(fault.Conflict, "idempotency_key_reused", "This idempotency key was used for another request.")
 )
+
+// asFault finds the documented failure in err.
+func asFault(err error) (*fault.Error, bool) { return errors.AsType[*fault.Error](err) }
 
 // hash is the keyed hash that stands for parts in the log.
 func (h *Handlers) hash(purpose string, parts ...[]byte) string {

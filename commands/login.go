@@ -1,0 +1,260 @@
+package commands
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/g4fagent/g4fagent/domain/login"
+	"github.com/g4fagent/g4fagent/domain/reservation"
+	"github.com/g4fagent/g4fagent/domain/user"
+	"github.com/g4fagent/g4fagent/eventschema"
+	"github.com/g4fagent/g4fagent/internal/fault"
+	"github.com/g4fagent/g4fagent/internal/identity"
+)
+
+// What a login answers.
+var (
+	ErrInvalidCredentials = fault.New(fault.Unauthorized, "invalid_credentials", "The e-mail address, password or API key is wrong.")
+	ErrAccountDisabled    = fault.New(fault.Forbidden, "forbidden", "The account is disabled.")
+)
+
+// Passwords verifies and makes verifiers, a bounded number at a time.
+type Passwords interface {
+	Hash(ctx context.Context, password string) (verifier string, err error)
+	Verify(ctx context.Context, verifier, password string) (bool, error)
+	// VerifyNobody costs what Verify costs: an unknown account must not answer
+	// faster than a known one.
+	VerifyNobody(ctx context.Context, password string) error
+	// Check refuses a password that is too weak to be chosen.
+	Check(password string, hints ...string) error
+}
+
+// Tokens makes and reads what proves a login.
+type Tokens interface {
+	Access(userID, family, keyID string) (token string, ttl time.Duration, err error)
+	NewRefresh(family string) (token, verifier string, err error)
+	ReadRefresh(token string) (family, verifier string, ok bool)
+	ReadAPIKey(key string) (userID, keyID, verifier string, ok bool)
+}
+
+// Throttle slows guessing down.
+type Throttle interface {
+	// Admit returns an error with RetryAfter when account or address has failed
+	// too often.
+	Admit(account, address string) error
+	Failed(account, address string)
+	Succeeded(account, address string)
+}
+
+// Login is what a successful login or refresh hands out.
+type Login struct {
+	Receipt
+	AccessToken  string
+	RefreshToken string
+	ExpiresIn    time.Duration
+}
+
+func loginStream(family string) string { return "login-" + family }
+
+func userStream(id string) string { return "user-" + id }
+
+func emailStream(hash string) string { return "reservation-email-" + hash }
+
+// EmailHash stands for an e-mail address in the log: its case and the spaces
+// around it do not matter.
+func (h *Handlers) EmailHash(email string) string {
+	return h.hash("email", []byte(strings.ToLower(strings.TrimSpace(email))))
+}
+
+// LogInWithPassword starts a login family for the account that has the address.
+// It never tells whether there is one: only who knows the password learns that
+// the account is disabled.
+func (h *Handlers) LogInWithPassword(ctx context.Context, email, password string) (Login, error) {
+	hash := h.EmailHash(email)
+	address := identity.RequestOf(ctx).IP
+	if err := h.throttle.Admit(hash, address); err != nil {
+		h.refusals.LoginFailed(ctx, "password", hash, codeOf(err))
+		return Login{}, err
+	}
+	userID, account, err := h.accountByEmail(ctx, hash)
+	if err != nil {
+		return Login{}, err
+	}
+	ok, err := h.proves(ctx, account, password)
+	if err != nil {
+		return Login{}, err
+	}
+	if !ok {
+		h.throttle.Failed(hash, address)
+		h.refusals.LoginFailed(ctx, "password", hash, ErrInvalidCredentials.Code)
+		return Login{}, ErrInvalidCredentials
+	}
+	h.throttle.Succeeded(hash, address)
+	return h.logIn(ctx, userID, account, "password", "")
+}
+
+// proves compares the password, at the same cost whether the account can have
+// one or not.
+func (h *Handlers) proves(ctx context.Context, account user.State, password string) (bool, error) {
+	if !account.Exists || account.Deleted || account.Verifier == "" {
+		return false, h.passwords.VerifyNobody(ctx, password)
+	}
+	return h.passwords.Verify(ctx, account.Verifier, password)
+}
+
+// accountByEmail follows the reservation of the address to its holder.
+func (h *Handlers) accountByEmail(ctx context.Context, hash string) (string, user.State, error) {
+	held, err := current[reservation.State, eventschema.ReservationEvent](ctx, h, emailStream(hash))
+	if err != nil || held.State.Holder == "" {
+		return "", user.State{}, err
+	}
+	account, err := current[user.State, eventschema.UserEvent](ctx, h, userStream(held.State.Holder))
+	return held.State.Holder, account.State, err
+}
+
+// LogInWithAPIKey starts a login family for the account that the key acts as.
+func (h *Handlers) LogInWithAPIKey(ctx context.Context, key string) (Login, error) {
+	address := identity.RequestOf(ctx).IP
+	userID, keyID, verifier, ok := h.tokens.ReadAPIKey(key)
+	if err := h.throttle.Admit("key "+keyID, address); err != nil {
+		h.refusals.LoginFailed(ctx, "api_key", "", codeOf(err))
+		return Login{}, err
+	}
+	var account folded[user.State]
+	if ok {
+		var err error
+		if account, err = current[user.State, eventschema.UserEvent](ctx, h, userStream(userID)); err != nil {
+			return Login{}, err
+		}
+		ok = account.State.Keys[keyID] == verifier && verifier != ""
+	}
+	if !ok {
+		h.throttle.Failed("key "+keyID, address)
+		h.refusals.LoginFailed(ctx, "api_key", "", ErrInvalidCredentials.Code)
+		return Login{}, ErrInvalidCredentials
+	}
+	return h.logIn(ctx, userID, account.State, "api_key", keyID)
+}
+
+func (h *Handlers) logIn(ctx context.Context, userID string, account user.State, method, keyID string) (Login, error) {
+	if !account.Active() {
+		h.refusals.LoginFailed(ctx, method, account.EmailHash, ErrAccountDisabled.Code)
+		return Login{}, ErrAccountDisabled
+	}
+	family, err := newFamily()
+	if err != nil {
+		return Login{}, err
+	}
+	refresh, verifier, err := h.tokens.NewRefresh(family)
+	if err != nil {
+		return Login{}, err
+	}
+	ctx = identity.WithPrincipal(ctx, identity.Principal{UserID: userID, Kind: identity.User, CredentialID: keyID})
+	t := target{command: "Login", stream: loginStream(family), fresh: true}
+	receipt, err := decide(withoutKey(ctx), h, t, func(s login.State) ([]eventschema.LoginEvent, error) {
+		return s.Start(eventschema.LoginSucceeded{
+			Family: family, UserID: userID, Method: method, CredentialID: keyID,
+			RefreshVerifier: verifier, RefreshExpires: h.now().UTC().Add(h.limits.RefreshTTL),
+		})
+	})
+	if err != nil {
+		return Login{}, err
+	}
+	return h.handOut(receipt, userID, family, keyID, refresh)
+}
+
+func (h *Handlers) handOut(receipt Receipt, userID, family, keyID, refresh string) (Login, error) {
+	access, ttl, err := h.tokens.Access(userID, family, keyID)
+	if err != nil {
+		return Login{}, fmt.Errorf("sign the access token: %w", err)
+	}
+	return Login{Receipt: receipt, AccessToken: access, RefreshToken: refresh, ExpiresIn: ttl}, nil
+}
+
+func newFamily() (string, error) {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return "", fmt.Errorf("make a login family: %w", err)
+	}
+	return hex.EncodeToString(id[:]), nil
+}
+
+// RefreshLogin rotates a refresh token. A token shown again after it was spent
+// ends its family: somebody else may have it.
+func (h *Handlers) RefreshLogin(ctx context.Context, token string) (Login, error) {
+	family, shown, ok := h.tokens.ReadRefresh(token)
+	if !ok {
+		h.refusals.LoginFailed(ctx, "refresh", "", login.ErrInvalidRefreshToken.Code)
+		return Login{}, login.ErrInvalidRefreshToken
+	}
+	refresh, verifier, err := h.tokens.NewRefresh(family)
+	if err != nil {
+		return Login{}, err
+	}
+	past, err := known[login.State, eventschema.LoginEvent](ctx, h, loginStream(family))
+	if err != nil {
+		return Login{}, err
+	}
+	ctx = identity.WithPrincipal(ctx, identity.Principal{UserID: past.State.UserID, Kind: identity.User, CredentialID: past.State.KeyID})
+	t := target{command: "RefreshLogin", stream: loginStream(family)}
+	receipt, err := decide(withoutKey(ctx), h, t, func(s login.State) ([]eventschema.LoginEvent, error) {
+		now := h.now().UTC()
+		return s.Refresh(shown, eventschema.TokenRefreshed{
+			Family: family, RefreshVerifier: verifier, RefreshExpires: now.Add(h.limits.RefreshTTL), At: now,
+		})
+	})
+	if err != nil {
+		h.refusals.LoginFailed(ctx, "refresh", "", codeOf(err))
+		return Login{}, err
+	}
+	if _, reused := first[eventschema.TokenReuseDetected](receipt); reused {
+		return Login{Receipt: receipt}, login.ErrInvalidRefreshToken
+	}
+	account, err := current[user.State, eventschema.UserEvent](ctx, h, userStream(past.State.UserID))
+	if err != nil {
+		return Login{}, err
+	}
+	if !account.State.Active() {
+		return Login{}, login.ErrInvalidRefreshToken
+	}
+	return h.handOut(receipt, past.State.UserID, family, past.State.KeyID, refresh)
+}
+
+// Logout ends the caller's own login, and that of a refresh token which is the
+// caller's as well; another user's token is left alone.
+func (h *Handlers) Logout(ctx context.Context, family, refreshToken string) (Receipt, error) {
+	receipt, err := h.endLogin(ctx, family)
+	if err != nil {
+		return Receipt{}, err
+	}
+	other, _, ok := h.tokens.ReadRefresh(refreshToken)
+	if !ok || other == family {
+		return receipt, nil
+	}
+	past, err := known[login.State, eventschema.LoginEvent](ctx, h, loginStream(other))
+	if err != nil || past.State.UserID != identity.PrincipalOf(ctx).UserID {
+		return receipt, err
+	}
+	second, err := h.endLogin(ctx, other)
+	if err != nil {
+		return Receipt{}, err
+	}
+	return receipt.then(second), nil
+}
+
+func (h *Handlers) endLogin(ctx context.Context, family string) (Receipt, error) {
+	t := target{command: "Logout", stream: loginStream(family)}
+	return decide(withoutKey(ctx), h, t, func(s login.State) ([]eventschema.LoginEvent, error) { return s.LogOut(family) })
+}
+
+func codeOf(err error) string {
+	if f, ok := asFault(err); ok {
+		return f.Code
+	}
+	return "internal_error"
+}

@@ -1,0 +1,91 @@
+package commands
+
+import (
+	"context"
+	"net/mail"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/g4fagent/g4fagent/domain/reservation"
+	"github.com/g4fagent/g4fagent/domain/user"
+	"github.com/g4fagent/g4fagent/eventschema"
+	"github.com/g4fagent/g4fagent/internal/fault"
+)
+
+// ErrInvalidEmail refuses what is no e-mail address.
+var ErrInvalidEmail = fault.New(fault.Invalid, "invalid_request", "This is not an e-mail address.").With("field", "email")
+
+// CreateUser makes an account. Without a password nobody can log in with one.
+type CreateUser struct {
+	Name, Email, Password string
+	Roles                 []string
+	// ID fixes the user's id; empty for a new one.
+	ID string
+}
+
+// CreateUser reserves the address, which decides and carries the whole user, and
+// starts the user's stream. The second append completes the first: if it fails
+// here, a reactor repeats it.
+func (h *Handlers) CreateUser(ctx context.Context, c CreateUser) (Receipt, error) {
+	e, err := h.newUser(ctx, c)
+	if err != nil {
+		return Receipt{}, err
+	}
+	t := target{command: "CreateUser", stream: emailStream(e.EmailHash)}
+	decided, err := decide(ctx, h, t, func(s reservation.State) ([]eventschema.ReservationEvent, error) {
+		return s.Take(eventschema.EmailReserved{User: e})
+	})
+	if err != nil {
+		return Receipt{}, err
+	}
+	if reserved, ok := first[eventschema.EmailReserved](decided); ok {
+		e = reserved.User // a replay answers with what was recorded
+	}
+	started, err := h.StartUser(ctx, e)
+	if err != nil {
+		return Receipt{}, err
+	}
+	return decided.then(started), nil
+}
+
+func (h *Handlers) newUser(ctx context.Context, c CreateUser) (eventschema.UserCreated, error) {
+	email := strings.TrimSpace(c.Email)
+	if parsed, err := mail.ParseAddress(email); err != nil || parsed.Address != email {
+		return eventschema.UserCreated{}, ErrInvalidEmail
+	}
+	e := eventschema.UserCreated{UserID: c.ID, Name: strings.TrimSpace(c.Name), Email: email, EmailHash: h.EmailHash(email), Roles: c.Roles}
+	var err error
+	if e.UserID == "" {
+		if e.UserID, err = h.newID(ctx, "user"); err != nil {
+			return eventschema.UserCreated{}, err
+		}
+	}
+	if c.Password != "" {
+		if err := h.passwords.Check(c.Password, email, c.Name); err != nil {
+			return eventschema.UserCreated{}, err
+		}
+		if e.Verifier, err = h.passwords.Hash(ctx, c.Password); err != nil {
+			return eventschema.UserCreated{}, err
+		}
+	}
+	return e, nil
+}
+
+// StartUser completes a reservation: the user's stream exists.
+func (h *Handlers) StartUser(ctx context.Context, e eventschema.UserCreated) (Receipt, error) {
+	t := target{
+		command: "StartUser", stream: userStream(e.UserID), fresh: true, cause: uuid.NewSHA1(uuid.NameSpaceOID, []byte(e.UserID)),
+	}
+	return decide(withoutKey(ctx), h, t, func(s user.State) ([]eventschema.UserEvent, error) { return s.Create(e) })
+}
+
+// ReleaseEmail completes the deletion of a user: the address is free again.
+func (h *Handlers) ReleaseEmail(ctx context.Context, deleted eventschema.UserDeleted) (Receipt, error) {
+	t := target{
+		command: "ReleaseEmail", stream: emailStream(deleted.EmailHash), cause: uuid.NewSHA1(uuid.NameSpaceOID, []byte("release "+deleted.UserID)),
+	}
+	return decide(withoutKey(ctx), h, t, func(s reservation.State) ([]eventschema.ReservationEvent, error) {
+		return s.Release(eventschema.EmailReleased{UserID: deleted.UserID})
+	})
+}
