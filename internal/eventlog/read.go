@@ -22,6 +22,15 @@ func (l *Log) Read(ctx context.Context, stream string, from int64, limit int) ([
 	})
 }
 
+// ReadBack returns up to limit events of a stream from revision from downwards,
+// newest first.
+func (l *Log) ReadBack(ctx context.Context, stream string, from int64, limit int) ([]Record, error) {
+	if from < 0 {
+		return nil, nil
+	}
+	return l.readStream(ctx, stream, limit, esdb.ReadStreamOptions{Direction: esdb.Backwards, From: esdb.Revision(uint64(from))})
+}
+
 // ReadLast returns the last limit events of a stream, newest first.
 func (l *Log) ReadLast(ctx context.Context, stream string, limit int) ([]Record, error) {
 	return l.readStream(ctx, stream, limit, esdb.ReadStreamOptions{Direction: esdb.Backwards, From: esdb.End{}})
