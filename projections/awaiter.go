@@ -21,9 +21,6 @@ type AwaiterOptions struct {
 	Projectors []*Projector
 	// Pool is read by Run on nodes that do not run the engine.
 	Pool *pgxpool.Pool
-	// Wake receives something after each notification on Channel. It may be nil,
-	// and may leave out notifications as long as one follows the last.
-	Wake <-chan struct{}
 	// Every is how often Run reads the checkpoints without being woken while
 	// somebody waits; 250 ms if zero.
 	Every time.Duration
@@ -35,8 +32,7 @@ type AwaiterOptions struct {
 }
 
 // Awaiter waits until read models have reached a position. On the engine's own
-// node it is told of every batch; on others Run must run, which listens and
-// reads the checkpoints. It is safe for concurrent use.
+// node it is told of every batch; on others Run must run, and Wake be called. It is safe for concurrent use.
 type Awaiter struct {
 	options AwaiterOptions
 	byName  map[string]int
@@ -121,7 +117,7 @@ func (a *Awaiter) wait(ctx context.Context, position eventlog.Position, which []
 	w, local := a.enter(position, which)
 	if w.done != nil {
 		if !local {
-			a.refresh()
+			a.Wake()
 		}
 		select {
 		case <-w.done:
@@ -242,8 +238,9 @@ func (a *Awaiter) locate(here bool) {
 	a.local = here
 }
 
-// refresh asks Run to read the checkpoints now.
-func (a *Awaiter) refresh() {
+// Wake asks Run to read the checkpoints, if anybody waits for them. It is to be
+// called for notifications on Channel, and never blocks.
+func (a *Awaiter) Wake() {
 	select {
 	case a.kick <- struct{}{}:
 	default:
@@ -260,7 +257,6 @@ func (a *Awaiter) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-a.options.Wake:
 		case <-a.kick:
 		case <-tick.C:
 		}

@@ -117,9 +117,10 @@ func NewEngine(o Options) (*Engine, error) {
 	return e, nil
 }
 
-// Run moves the read models until ctx ends, and then returns ctx's error. It
-// outlasts outages of Postgres and of the log. Any other error says that the
-// read models and this program, or this log, do not fit together.
+// Run moves the read models until ctx ends, and then returns the cause of that.
+// It outlasts outages of Postgres and of the log. Any other error says that the
+// read models and this program, or this log, do not fit together: it would come
+// again.
 //
 // One node runs the engine at a time, for speed: two would waste work, but never
 // apply an event twice.

@@ -50,7 +50,7 @@ func (e *Engine) Fsck(ctx context.Context) (_ []Difference, err error) {
 			err = closing
 		}
 	}()
-	lock, err := s.meet(ctx, func(c checkpoint) eventlog.Position { return c.position })
+	lock, err := s.meet(ctx, func(_ context.Context, c checkpoint) (eventlog.Position, error) { return c.position, nil })
 	if err != nil {
 		return nil, err
 	}

@@ -107,7 +107,7 @@ func (g *group) follow(ctx context.Context) error {
 	if g.stuck != nil {
 		return g.endure(ctx)
 	}
-	if g.meet() {
+	if g.meet(ctx) {
 		return errMerged
 	}
 	return g.consume(ctx)
@@ -210,7 +210,7 @@ func (g *group) advance(ctx context.Context, waiting int) error {
 		t.message.Ack()
 	}
 	g.buffer = append(g.buffer[:0], g.buffer[n:]...)
-	return g.finish(records, len(g.buffer)+waiting)
+	return g.finish(ctx, records, len(g.buffer)+waiting)
 }
 
 // batch is the longest front of the buffer that fits one transaction and ends
@@ -230,7 +230,7 @@ func (g *group) batch() []eventlog.Record {
 }
 
 // finish publishes the group's new position and joins a group that is there.
-func (g *group) finish(records []eventlog.Record, pending int) error {
+func (g *group) finish(ctx context.Context, records []eventlog.Record, pending int) error {
 	last := records[len(records)-1]
 	behind := pending > 0 && g.run.options.Now().Sub(last.Meta.At) > behindAge
 	g.run.mu.Lock()
@@ -240,7 +240,7 @@ func (g *group) finish(records []eventlog.Record, pending int) error {
 	g.run.mu.Unlock()
 	g.run.metrics.events.Add(float64(len(records)))
 	g.run.options.Awaiter.moved(who.names, last.Position, behind)
-	if g.meet() {
+	if g.meet(ctx) {
 		return errMerged
 	}
 	return nil

@@ -2,6 +2,7 @@ package projections
 
 import (
 	"context"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -82,7 +83,18 @@ func (g *group) reach(records []eventlog.Record) int {
 
 // meet joins a group that waits where this one is. It reports whether this one
 // is no more.
-func (g *group) meet() bool {
+func (g *group) meet(ctx context.Context) bool {
+	joined := g.join()
+	if joined == nil {
+		return false
+	}
+	g.run.metrics.merges.Inc()
+	g.run.options.Logger.InfoContext(ctx, "groups of projectors merged", slog.Any("projectors", joined.names),
+		slog.String("position", g.position.String()))
+	return true
+}
+
+func (g *group) join() *roster {
 	g.run.mu.Lock()
 	defer g.run.mu.Unlock()
 	for h := range g.run.groups {
@@ -94,10 +106,9 @@ func (g *group) meet() bool {
 		delete(g.run.groups, g)
 		g.run.releaseHolds(g)
 		g.free()
-		g.run.metrics.merges.Inc()
-		return true
+		return h.roster
 	}
-	return false
+	return nil
 }
 
 // free lets the group go on. The caller holds run.mu.

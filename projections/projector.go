@@ -129,9 +129,12 @@ func (p *Projector) owns(table string) bool {
 
 // hash identifies the tables' shape; comments and spacing do not matter.
 func (p *Projector) hash() string {
-	sum := sha256.Sum256([]byte(strings.Join(strings.Fields(withoutComments(p.Schema)), " ")))
+	text := strings.Join(strings.Fields(withoutComments(p.Schema)), " ")
+	sum := sha256.Sum256([]byte(aroundPunctuation.ReplaceAllString(text, "$1")))
 	return hex.EncodeToString(sum[:16])
 }
+
+var aroundPunctuation = regexp.MustCompile(` ?([(),;]) ?`)
 
 var comment = regexp.MustCompile(`--[^\n]*`)
 

@@ -23,10 +23,6 @@ func (e *Engine) Rebuild(ctx context.Context, names ...string) (err error) {
 	if err != nil {
 		return err
 	}
-	head, err := e.options.Log.Head(ctx)
-	if err != nil {
-		return fmt.Errorf("find the log's head: %w", err)
-	}
 	s, err := e.newScratch(ctx, projectors)
 	if err != nil {
 		return err
@@ -36,12 +32,7 @@ func (e *Engine) Rebuild(ctx context.Context, names ...string) (err error) {
 			err = closing
 		}
 	}()
-	tx, err := s.meet(ctx, func(c checkpoint) eventlog.Position {
-		if c.installation != e.options.InstallationID || head.Less(c.position) {
-			return head
-		}
-		return c.position
-	})
+	tx, err := s.meet(ctx, e.within)
 	if err != nil {
 		return err
 	}
@@ -53,6 +44,20 @@ func (e *Engine) Rebuild(ctx context.Context, names ...string) (err error) {
 		return fmt.Errorf("switch to the rebuilt tables: %w", err)
 	}
 	return nil
+}
+
+// within is the checkpoint's position, or the log's head when the position says
+// nothing about this log. The head is asked for after the checkpoint was read: a
+// running engine is never ahead of it.
+func (e *Engine) within(ctx context.Context, c checkpoint) (eventlog.Position, error) {
+	head, err := e.options.Log.Head(ctx)
+	if err != nil {
+		return eventlog.Position{}, fmt.Errorf("find the log's head: %w", err)
+	}
+	if c.installation != e.options.InstallationID || head.Less(c.position) {
+		return head, nil
+	}
+	return c.position, nil
 }
 
 func (e *Engine) named(names []string) ([]*Projector, error) {

@@ -198,7 +198,7 @@ func (s *said) WithGroup(string) slog.Handler            { return s }
 
 func (s *said) Handle(_ context.Context, r slog.Record) error {
 	l := line{level: r.Level, message: r.Message, attrs: map[string]slog.Value{}}
-	r.Attrs(func(a slog.Attr) bool { l.attrs[a.Key] = a.Value; return true })
+	r.Attrs(func(a slog.Attr) bool { l.attrs[a.Key] = slog.StringValue(a.Value.String()); return true })
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.lines = append(s.lines, l)

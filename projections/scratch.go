@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/g4fagent/g4fagent/internal/eventlog"
+	"github.com/g4fagent/g4fagent/internal/postgres"
 )
 
 // ErrBusy says that another comparison or rebuild is under way.
@@ -55,7 +56,7 @@ func (e *Engine) newScratch(ctx context.Context, projectors []*Projector) (_ *sc
 
 func (s *scratch) make(ctx context.Context) error {
 	var free bool
-	if err := s.conn.QueryRow(ctx, `select pg_try_advisory_lock($1)`, lockKey("scratch")).Scan(&free); err != nil {
+	if err := s.conn.QueryRow(ctx, `select pg_try_advisory_lock($1)`, postgres.LockKey("projections", "scratch")).Scan(&free); err != nil {
 		return fmt.Errorf("lock the scratch schema: %w", err)
 	}
 	if !free {
@@ -79,6 +80,9 @@ func (s *scratch) close(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeBound)
 	defer cancel()
 	_, err := s.conn.Exec(ctx, `drop schema `+scratchSchema+` cascade`)
+	if err == nil { // the server may take its time to see the connection end
+		_, err = s.conn.Exec(ctx, `select pg_advisory_unlock_all()`)
+	}
 	if closing := s.conn.Close(ctx); err == nil {
 		err = closing
 	}
@@ -181,12 +185,15 @@ func (s *scratch) run(ctx context.Context, records []eventlog.Record, members ..
 	return nil
 }
 
+// aim is where to replay a read model to, given its checkpoint.
+type aim func(context.Context, checkpoint) (eventlog.Position, error)
+
 // meet replays until the scratch tables are exactly where the live ones are. It
 // returns a transaction that keeps the engine from moving them: it waits at its
 // next batch, until the transaction ends.
-func (s *scratch) meet(ctx context.Context, target func(checkpoint) eventlog.Position) (pgx.Tx, error) {
+func (s *scratch) meet(ctx context.Context, aim aim) (pgx.Tx, error) {
 	for range approaches {
-		to, err := s.targets(ctx, s.engine.options.Pool, target)
+		to, err := s.targets(ctx, s.engine.options.Pool, aim)
 		if err != nil {
 			return nil, err
 		}
@@ -201,19 +208,19 @@ func (s *scratch) meet(ctx context.Context, target func(checkpoint) eventlog.Pos
 	if err != nil {
 		return nil, fmt.Errorf("begin: %w", err)
 	}
-	if err := s.arrive(ctx, tx, target); err != nil {
+	if err := s.arrive(ctx, tx, aim); err != nil {
 		_ = tx.Rollback(context.WithoutCancel(ctx)) // the first error tells more
 		return nil, err
 	}
 	return tx, nil
 }
 
-func (s *scratch) arrive(ctx context.Context, tx pgx.Tx, target func(checkpoint) eventlog.Position) error {
+func (s *scratch) arrive(ctx context.Context, tx pgx.Tx, aim aim) error {
 	_, err := tx.Exec(ctx, `select from projection_checkpoint where name = any ($1) order by name for update`, s.names())
 	if err != nil {
 		return fmt.Errorf("lock checkpoints: %w", err)
 	}
-	to, err := s.targets(ctx, tx, target)
+	to, err := s.targets(ctx, tx, aim)
 	if err != nil {
 		return err
 	}
@@ -228,7 +235,7 @@ func (s *scratch) arrive(ctx context.Context, tx pgx.Tx, target func(checkpoint)
 	return nil
 }
 
-func (s *scratch) targets(ctx context.Context, db Querier, target func(checkpoint) eventlog.Position) (map[string]eventlog.Position, error) {
+func (s *scratch) targets(ctx context.Context, db Querier, aim aim) (map[string]eventlog.Position, error) {
 	there, err := checkpoints(ctx, db, s.names())
 	if err != nil {
 		return nil, err
@@ -239,7 +246,9 @@ func (s *scratch) targets(ctx context.Context, db Querier, target func(checkpoin
 		if !found {
 			return nil, fmt.Errorf("%s has no checkpoint: it will be built when the engine starts", m.projector.Name)
 		}
-		to[c.name] = target(c)
+		if to[c.name], err = aim(ctx, c); err != nil {
+			return nil, err
+		}
 	}
 	return to, nil
 }

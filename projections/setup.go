@@ -5,13 +5,13 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/g4fagent/g4fagent/internal/eventlog"
+	"github.com/g4fagent/g4fagent/internal/postgres"
 )
 
 // Errors that the engine refuses to start with, because going on could only
@@ -28,19 +28,12 @@ var (
 //go:embed engine.sql
 var engineSchema string
 
-// lockKey keys the advisory locks of this package.
-func lockKey(purpose string) int64 {
-	h := fnv.New64a()
-	h.Write([]byte("projections/" + purpose))
-	return int64(h.Sum64())
-}
-
 // Setup makes the tables of the engine and of each projector that has none yet.
 // It changes nothing that is there, and may run on several nodes at once. It
 // fails with ErrSchemaChanged or ErrOtherInstallation.
 func Setup(ctx context.Context, pool *pgxpool.Pool, installation string, projectors ...*Projector) error {
 	return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `select pg_advisory_xact_lock($1)`, lockKey("setup")); err != nil {
+		if _, err := tx.Exec(ctx, `select pg_advisory_xact_lock($1)`, postgres.LockKey("projections", "setup")); err != nil {
 			return fmt.Errorf("lock the read models' setup: %w", err)
 		}
 		if _, err := tx.Exec(ctx, engineSchema); err != nil {
