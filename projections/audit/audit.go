@@ -1,0 +1,85 @@
+// Package audit is the index behind GET /audit: where in the log each audited
+// event is. The events themselves are read from the log.
+package audit
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/g4fagent/g4fagent/eventschema"
+	"github.com/g4fagent/g4fagent/internal/eventlog"
+	"github.com/g4fagent/g4fagent/projections"
+)
+
+//go:embed schema.sql
+var schema string
+
+// Projector writes an address for every event that is not passive.
+func Projector() *projections.Projector {
+	audited := slices.DeleteFunc(eventschema.All.Names(), eventschema.All.Passive)
+	return projections.New("audit_v1", schema, projections.OnEach(audited, index)...)
+}
+
+func index(b *projections.Batch, r eventlog.Record) {
+	b.Exec(`insert into audit_v1 (position, stream, revision, type, project_id, actor, ts) values ($1, $2, $3, $4, $5, $6, $7)`,
+		r.Position.Commit, r.Stream, r.Revision, r.Stored.Name, r.Meta.ProjectID, r.Meta.ActorUserID, r.Meta.At)
+}
+
+// Address is where an event is.
+type Address struct {
+	Position int64
+	Stream   string
+	Revision int64
+}
+
+// Filter narrows the trail; a zero field does not.
+type Filter struct {
+	Type, ProjectID, Actor string
+	From, To               *time.Time // From inclusive, To exclusive
+}
+
+// List returns up to limit addresses after the position cursor, in log order.
+func List(ctx context.Context, db projections.Querier, f Filter, cursor int64, limit int) ([]Address, error) {
+	sql, args := query(f, cursor, limit)
+	rows, err := db.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, fmt.Errorf("query audit index: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Address])
+	if err != nil {
+		return nil, fmt.Errorf("read audit index: %w", err)
+	}
+	return list, nil
+}
+
+// query names only the conditions that are asked for: each combination has its
+// own plan, and each plan its index.
+func query(f Filter, cursor int64, limit int) (string, []any) {
+	sql, args := `select position, stream, revision from audit_v1 where position > $1`, []any{cursor}
+	and := func(condition string, arg any) {
+		args = append(args, arg)
+		sql += fmt.Sprintf(" and "+condition, len(args))
+	}
+	if f.Type != "" {
+		and("type = $%d", f.Type)
+	}
+	if f.ProjectID != "" {
+		and("project_id = $%d", f.ProjectID)
+	}
+	if f.Actor != "" {
+		and("actor = $%d", f.Actor)
+	}
+	if f.From != nil {
+		and("ts >= $%d", *f.From)
+	}
+	if f.To != nil {
+		and("ts < $%d", *f.To)
+	}
+	args = append(args, limit)
+	return sql + fmt.Sprintf(" order by position limit $%d", len(args)), args
+}

@@ -1,0 +1,16 @@
+package projections
+
+import (
+	"github.com/g4fagent/g4fagent/eventschema"
+	"github.com/g4fagent/g4fagent/internal/eventlog"
+)
+
+// OnEach makes the Handlers of several events that all do the same, whatever the
+// events say.
+func OnEach(events []string, handle func(b *Batch, r eventlog.Record)) []Handler {
+	handlers := make([]Handler, len(events))
+	for i, event := range events {
+		handlers[i] = Handler{event: event, apply: func(b *Batch, r eventlog.Record, _ eventschema.Event) { handle(b, r) }}
+	}
+	return handlers
+}

@@ -1,0 +1,13 @@
+create table messages_v1 (
+    session_id text        not null,
+    position   bigint      not null, -- of its event: the list's cursor
+    id         text        not null,
+    project_id text        not null,
+    role       text        not null,
+    content    text        not null,
+    meta       text        not null,
+    ts         timestamptz not null,
+    primary key (session_id, position)
+);
+
+create index messages_v1_of_project on messages_v1 (project_id);
