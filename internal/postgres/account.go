@@ -59,7 +59,7 @@ func serverAccount(name string) (account, error) {
 func (a account) attributes(parentDeath syscall.Signal) *syscall.SysProcAttr {
 	attr := &syscall.SysProcAttr{Setpgid: true}
 	if a.switched {
-		attr.Credential = &syscall.Credential{Uid: uint32(a.uid), Gid: uint32(a.gid)} //nolint:gosec // ids of a passwd entry
+		attr.Credential = &syscall.Credential{Uid: uint32(a.uid), Gid: uint32(a.gid)}
 	}
 	signalOnParentDeath(attr, parentDeath)
 	return attr

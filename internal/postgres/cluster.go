@@ -68,7 +68,14 @@ func (c *cluster) chooseBinaries(ctx context.Context, major int, o Options) (bin
 	if o.BinDir != "" {
 		return inspectBinaries(ctx, o.BinDir)
 	}
-	return findBinaries(ctx, binaryDirs(ctx), major)
+	programs := filepath.Join(c.dir, "programs")
+	dirs := append(binaryDirs(ctx), filepath.Join(programs, downloadVersion, "bin"))
+	b, err := findBinaries(ctx, dirs, major)
+	if !errors.Is(err, ErrNoBinaries) || !o.Download {
+		return b, err
+	}
+	c.log.LogAttrs(ctx, slog.LevelInfo, "downloading Postgres", slog.String("version", downloadVersion), slog.String("from", string(mavenCentral)))
+	return mavenCentral.download(ctx, programs)
 }
 
 // majorThere is the major version of the cluster that is there, or 0.
@@ -91,7 +98,7 @@ func (c *cluster) majorThere() (int, error) {
 // of one that was being made.
 func (c *cluster) endLeftOver(ctx context.Context) error {
 	for _, data := range []string{c.data, c.unfinished()} {
-		found, err := endServer(ctx, data)
+		found, err := endServer(ctx, data, nil)
 		if err != nil {
 			return fmt.Errorf("end the server that was left over: %w", err)
 		}

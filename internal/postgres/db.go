@@ -117,7 +117,11 @@ func openManaged(ctx context.Context, o Options) (*DB, error) {
 }
 
 func newDB(ctx context.Context, o Options, config *pgxpool.Config, server *supervisor, release func(context.Context) error) (*DB, error) {
-	pool, err := pgxpool.NewWithConfig(ctx, config.Copy())
+	poolConfig := config.Copy()
+	if server != nil {
+		replaceOnRestart(poolConfig, server)
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, poolConfig)
 	if err != nil {
 		return nil, fmt.Errorf("open the pool: %w", err)
 	}

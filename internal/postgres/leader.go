@@ -38,7 +38,7 @@ func LockKey(names ...string) int64 {
 		hash.Write(length[:])
 		hash.Write([]byte(name))
 	}
-	return int64(binary.BigEndian.Uint64(hash.Sum(nil))) //nolint:gosec // all 64 bits are wanted
+	return int64(binary.BigEndian.Uint64(hash.Sum(nil)))
 }
 
 // Lead waits until this process holds the advisory lock key, and then calls run

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -19,8 +21,10 @@ const (
 	stagePoll = 10 * time.Millisecond
 )
 
-// isServer reports whether a command's name is the server's.
-func isServer(command string) bool { return command == "postgres" || command == "postmaster" }
+// isServer reports whether a command's name is the server's, plain or wrapped.
+func isServer(command string) bool {
+	return strings.Contains(command, "postgres") || strings.Contains(command, "postmaster")
+}
 
 // recordedPostmaster is the process id in the cluster's postmaster.pid, or 0.
 func recordedPostmaster(data string) int {
@@ -38,12 +42,13 @@ func recordedPostmaster(data string) int {
 
 // endServer ends every process that serves the folder data: the postmaster is
 // asked for a fast shutdown, then for an immediate one, then all are killed.
-// Each gets ten seconds; when ctx ends, killing comes at once. It reports whether
-// there was anything to end.
-func endServer(ctx context.Context, data string) (bool, error) {
+// Each gets ten seconds; when ctx ends, killing comes at once. A child of this
+// process, own, is known before it has entered the folder; nil is none. It
+// reports whether there was anything to end.
+func endServer(ctx context.Context, data string, own *process) (bool, error) {
 	found := false
 	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGQUIT, syscall.SIGKILL} {
-		pids, err := serving(data)
+		pids, err := involved(data, own)
 		if err != nil || len(pids) == 0 {
 			return found, err
 		}
@@ -51,13 +56,22 @@ func endServer(ctx context.Context, data string) (bool, error) {
 		if signal != syscall.SIGKILL && ctx.Err() != nil {
 			continue
 		}
-		sendTo(pids, recordedPostmaster(data), signal)
-		gone, err := awaitGone(ctx, data, signal)
+		sendTo(pids, cmp.Or(own.alive(), recordedPostmaster(data)), signal)
+		gone, err := awaitGone(ctx, data, own, signal)
 		if err != nil || gone {
 			return found, err
 		}
 	}
 	return found, fmt.Errorf("processes still serve %s after SIGKILL", data)
+}
+
+// involved lists the processes that serve the folder data, and own while it lives.
+func involved(data string, own *process) ([]int, error) {
+	pids, err := serving(data)
+	if pid := own.alive(); pid != 0 && !slices.Contains(pids, pid) {
+		pids = append(pids, pid)
+	}
+	return pids, err
 }
 
 // sendTo signals the postmaster, which passes it on. Where it is gone its
@@ -73,7 +87,7 @@ func sendTo(pids []int, postmaster int, signal syscall.Signal) {
 	}
 }
 
-func awaitGone(ctx context.Context, data string, signal syscall.Signal) (bool, error) {
+func awaitGone(ctx context.Context, data string, own *process, signal syscall.Signal) (bool, error) {
 	if signal == syscall.SIGKILL {
 		ctx = context.WithoutCancel(ctx)
 	}
@@ -82,7 +96,7 @@ func awaitGone(ctx context.Context, data string, signal syscall.Signal) (bool, e
 	ticker := time.NewTicker(stagePoll)
 	defer ticker.Stop()
 	for {
-		pids, err := serving(data)
+		pids, err := involved(data, own)
 		if err != nil || len(pids) == 0 {
 			return err == nil, err
 		}

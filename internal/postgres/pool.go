@@ -26,27 +26,39 @@ func externalConfig(url string) (*pgxpool.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the database URL: %w", err)
 	}
-	saysMax := strings.Contains(url, "pool_max_conns")
-	configure(config, saysMax)
+	configure(config)
+	if !strings.Contains(url, "pool_max_conns") {
+		config.MaxConns = defaultMaxConns
+	}
 	return config, nil
 }
 
 // configure sets what every connection has, unless the URL says otherwise.
 // Statements are prepared once a connection and cached: pgx's default.
-func configure(config *pgxpool.Config, saysMax bool) {
+func configure(config *pgxpool.Config) {
 	params := config.ConnConfig.RuntimeParams
 	for name, value := range map[string]string{"application_name": applicationName, "timezone": "UTC"} {
 		if params[name] == "" {
 			params[name] = value
 		}
 	}
-	if config.ConnConfig.ConnectTimeout == 0 || config.ConnConfig.ConnectTimeout > connectTimeout {
+	if config.ConnConfig.ConnectTimeout == 0 {
 		config.ConnConfig.ConnectTimeout = connectTimeout
 	}
-	if !saysMax {
-		config.MaxConns = defaultMaxConns
-	}
 	config.PingTimeout = pingTimeout
+}
+
+// replaceOnRestart has the pool drop the connections to a managed server's
+// earlier life when they are next wanted, instead of handing them out to fail.
+func replaceOnRestart(config *pgxpool.Config, server *supervisor) {
+	const life = "managed_life"
+	config.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
+		conn.PgConn().CustomData()[life] = server.restarts.Load()
+		return nil
+	}
+	config.PrepareConn = func(_ context.Context, conn *pgx.Conn) (bool, error) {
+		return conn.PgConn().CustomData()[life] == server.restarts.Load(), nil
+	}
 }
 
 // ensureDatabase makes the database name, through a connection to another one.

@@ -15,6 +15,7 @@ import (
 // process is one life of the managed server.
 type process struct {
 	cmd    *exec.Cmd
+	data   string
 	output *serverLog
 	exited chan struct{} // closed once err is set
 	err    error
@@ -22,7 +23,7 @@ type process struct {
 
 func startProcess(c *cluster, output *serverLog) (*process, error) {
 	output.forget()
-	p := &process{cmd: c.command(), output: output, exited: make(chan struct{})}
+	p := &process{cmd: c.command(), data: c.data, output: output, exited: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = output, output
 	p.cmd.WaitDelay = time.Second // children of a killed postmaster hold the pipe a little longer
 	if err := p.cmd.Start(); err != nil {
@@ -42,6 +43,35 @@ func (p *process) death() error {
 		how = p.err.Error()
 	}
 	return fmt.Errorf("postgres (pid %d) ended by itself: %s; it last said:\n%s", p.cmd.Process.Pid, how, p.output.last())
+}
+
+// alive is the server's process id while it has not ended, or 0.
+func (p *process) alive() int {
+	if p == nil {
+		return 0
+	}
+	select {
+	case <-p.exited:
+		return 0
+	default:
+		return p.cmd.Process.Pid
+	}
+}
+
+// end ends the server and all it started, in stages until ctx ends.
+func (p *process) end(ctx context.Context) error {
+	if _, err := endServer(ctx, p.data, p); err != nil {
+		return err
+	}
+	<-p.exited
+	return nil
+}
+
+// kill ends a server that never was ready: without stages.
+func (p *process) kill() error {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return p.end(ctx)
 }
 
 const (

@@ -30,7 +30,11 @@ func openSocket(data string) (*socket, error) {
 	if err != nil {
 		return nil, err
 	}
-	configure(base, false)
+	configure(base)
+	base.MaxConns = defaultMaxConns
+	// The server logs what it refuses, but not the rows: they hold what must be erasable.
+	base.ConnConfig.RuntimeParams["log_error_verbosity"] = "terse"
+	base.ConnConfig.RuntimeParams["log_min_error_statement"] = "panic"
 	base.ConnConfig.DialFunc = func(ctx context.Context, _, _ string) (net.Conn, error) { return dir.dial(ctx, socketName) }
 	base.ConnConfig.LookupFunc = func(_ context.Context, host string) ([]string, error) { return []string{host}, nil }
 	return &socket{dir: dir, base: base}, nil

@@ -41,12 +41,13 @@ type supervisor struct {
 	lock     *os.File
 	output   *serverLog
 	log      *slog.Logger
-	restarts atomic.Int64
+	restarts atomic.Int64 // which also numbers the server's lives
 	pid      atomic.Int64 // of the server that answered last
 
-	life     context.Context //nolint:containedctx // it ends with close, not with the call that started the server
+	life     context.Context // ends with close, not with the call that started the server
 	stop     context.CancelFunc
-	closeCtx context.Context //nolint:containedctx // bounds the shutdown, set before life ends
+	closeCtx context.Context // bounds the shutdown, set before life ends
+	closeErr error           // how the shutdown went, set before done
 	done     chan struct{}
 
 	// Only the goroutine of run uses these.
@@ -101,7 +102,7 @@ func makeDir(dir string, account account) (string, error) {
 		return "", fmt.Errorf("find the folder: %w", err)
 	}
 	if account.switched { // the server's account passes through to the cluster, which is its own
-		if err := os.Chmod(dir, 0o711); err != nil { //nolint:gosec // search only
+		if err := os.Chmod(dir, 0o711); err != nil {
 			return "", fmt.Errorf("let %s pass the folder: %w", account.name, err)
 		}
 	}
@@ -137,7 +138,8 @@ func (s *supervisor) run(ctx context.Context, first chan<- error) {
 		case <-p.exited:
 			p, err = s.revive(p.death())
 		case <-s.life.Done():
-			err = errors.Join(errStopped, s.shutdown(s.closeCtx, p))
+			s.closeErr = p.end(s.closeCtx)
+			err = errStopped
 		}
 	}
 	s.finish(err)
@@ -145,7 +147,7 @@ func (s *supervisor) run(ctx context.Context, first chan<- error) {
 
 // launch starts a server and waits until it answers.
 func (s *supervisor) launch(ctx context.Context) (*process, error) {
-	if _, err := endServer(ctx, s.cluster.data); err != nil {
+	if _, err := endServer(ctx, s.cluster.data, nil); err != nil {
 		return nil, err
 	}
 	if err := clearStale(s.cluster.data); err != nil {
@@ -157,7 +159,7 @@ func (s *supervisor) launch(ctx context.Context) (*process, error) {
 		return nil, err
 	}
 	if err := s.awaitReady(ctx, p); err != nil {
-		return nil, errors.Join(err, s.kill(p))
+		return nil, errors.Join(err, p.kill())
 	}
 	s.readySince = time.Now()
 	s.pid.Store(int64(p.cmd.Process.Pid))
@@ -223,28 +225,12 @@ func (s *supervisor) finish(err error) {
 	}
 }
 
-// shutdown ends the server, in stages until ctx ends.
-func (s *supervisor) shutdown(ctx context.Context, p *process) error {
-	if _, err := endServer(ctx, s.cluster.data); err != nil {
-		return err
-	}
-	<-p.exited
-	return nil
-}
-
-// kill ends a server that never was ready, or never will be: without stages.
-func (s *supervisor) kill(p *process) error {
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	return s.shutdown(ctx, p)
-}
-
 // close ends the server and gives the folder back.
 func (s *supervisor) close(ctx context.Context) error {
 	s.closeCtx = ctx
 	s.stop()
 	<-s.done
-	return s.release()
+	return errors.Join(s.closeErr, s.release())
 }
 
 func (s *supervisor) release() error {

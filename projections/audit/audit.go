@@ -37,6 +37,10 @@ type Address struct {
 	Revision int64
 }
 
+// skew is how far the clocks of the nodes that append may be apart. Positions say
+// the order; times only bound where in it a page has to look.
+const skew = 10 * time.Minute
+
 // Filter narrows the trail; a zero field does not.
 type Filter struct {
 	Type, ProjectID, Actor string
@@ -76,9 +80,11 @@ func query(f Filter, cursor int64, limit int) (string, []any) {
 	}
 	if f.From != nil {
 		and("ts >= $%d", *f.From)
+		and(`position >= coalesce((select position from audit_v1 where ts >= $%d order by ts limit 1), 9223372036854775807)`, f.From.Add(-skew))
 	}
 	if f.To != nil {
 		and("ts < $%d", *f.To)
+		and(`position <= coalesce((select position from audit_v1 where ts < $%d order by ts desc limit 1), 0)`, f.To.Add(skew))
 	}
 	args = append(args, limit)
 	return sql + fmt.Sprintf(" order by position limit $%d", len(args)), args

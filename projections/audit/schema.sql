@@ -12,3 +12,4 @@ create index audit_v1_by_type on audit_v1 (type, position);
 create index audit_v1_by_project on audit_v1 (project_id, position);
 create index audit_v1_by_project_and_type on audit_v1 (project_id, type, position);
 create index audit_v1_by_actor on audit_v1 (actor, position);
+create index audit_v1_by_time on audit_v1 (ts, position);

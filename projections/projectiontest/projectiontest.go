@@ -116,6 +116,13 @@ func (k *Kit) apply(ctx context.Context, stream string, events ...eventschema.Ev
 	return records, nil
 }
 
+// Rebuild builds the read models again, as after a key was destroyed.
+func (k *Kit) Rebuild() error {
+	ctx, cancel := context.WithTimeout(k.t.Context(), patience)
+	defer cancel()
+	return k.engine.Rebuild(ctx)
+}
+
 func (k *Kit) settle(ctx context.Context, position eventlog.Position) error {
 	all := make([]string, len(k.projectors))
 	for i, p := range k.projectors {
