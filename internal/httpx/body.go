@@ -16,6 +16,8 @@ const (
 	minProgress = 1 << 10
 	// firstRead bounds what is allocated on a Content-Length alone.
 	firstRead = 64 << 10
+	// unreadGrace is how long a body that nobody reads may delay the answer.
+	unreadGrace = 100 * time.Millisecond
 	// maxIgnored is how much of a body is read and dropped where none is asked
 	// for.
 	maxIgnored = 64 << 10

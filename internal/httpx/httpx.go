@@ -140,10 +140,10 @@ func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 	w.Header().Set("X-Request-Id", x.request.ID)
 	secure(w.Header(), r.TLS != nil)
-	if r.ContentLength != 0 {
-		// Should the body be left unread, the server reads on for a while to
-		// keep the connection: not for ever.
-		_ = x.control.SetReadDeadline(x.start.Add(e.limits.Read))
+	if r.ContentLength != 0 && r.ProtoMajor == 1 {
+		// Before a refusal that leaves the body unread goes out, net/http reads
+		// on to keep the connection: what is here already, and not for ever.
+		_ = x.control.SetReadDeadline(x.start.Add(unreadGrace))
 	}
 	if r.Method == http.MethodOptions {
 		x.label, x.background = "preflight", true
