@@ -17,11 +17,8 @@ import (
 	"github.com/g4fagent/g4fagent/internal/identity"
 )
 
-// What a login answers.
-var (
-	ErrInvalidCredentials = fault.New(fault.Unauthorized, "invalid_credentials", "The e-mail address, password or API key is wrong.")
-	ErrAccountDisabled    = fault.New(fault.Forbidden, "forbidden", "The account is disabled.")
-)
+// ErrInvalidCredentials refuses a login, whatever was wrong with it.
+var ErrInvalidCredentials = fault.New(fault.Unauthorized, "invalid_credentials", "The e-mail address, password or API key is wrong.")
 
 // Passwords verifies and makes verifiers, a bounded number at a time.
 type Passwords interface {
@@ -72,8 +69,7 @@ func (h *Handlers) EmailHash(email string) string {
 }
 
 // LogInWithPassword starts a login family for the account that has the address.
-// It never tells whether there is one: only who knows the password learns that
-// the account is disabled.
+// It never tells whether there is one, or whether it is disabled.
 func (h *Handlers) LogInWithPassword(ctx context.Context, email, password string) (Login, error) {
 	hash := h.EmailHash(email)
 	address := identity.RequestOf(ctx).IP
@@ -142,9 +138,9 @@ func (h *Handlers) LogInWithAPIKey(ctx context.Context, key string) (Login, erro
 }
 
 func (h *Handlers) logIn(ctx context.Context, userID string, account user.State, method, keyID string) (Login, error) {
-	if !account.Active() {
-		h.refusals.LoginFailed(ctx, method, account.EmailHash, ErrAccountDisabled.Code)
-		return Login{}, ErrAccountDisabled
+	if !account.Active() { // like a wrong password: nobody learns that the account exists
+		h.refusals.LoginFailed(ctx, method, account.EmailHash, ErrInvalidCredentials.Code)
+		return Login{}, ErrInvalidCredentials
 	}
 	family, err := newFamily()
 	if err != nil {

@@ -3,6 +3,7 @@ package commands
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -25,7 +26,7 @@ func Because(ctx context.Context, r eventlog.Record) context.Context {
 func (h *Handlers) meta(ctx context.Context, projectID string) eventlog.Meta {
 	who, req := identity.PrincipalOf(ctx), identity.RequestOf(ctx)
 	m := eventlog.Meta{
-		At: h.now().UTC(), ActorUserID: who.UserID, ActorKind: string(who.Kind), CredentialID: who.CredentialID,
+		At: h.now().UTC().Truncate(time.Microsecond), ActorUserID: who.UserID, ActorKind: string(who.Kind), CredentialID: who.CredentialID,
 		RequestID: req.ID, IP: req.IP, ProjectID: projectID, CorrelationID: req.TraceID,
 	}
 	if m.CorrelationID == "" {

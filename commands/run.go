@@ -6,13 +6,18 @@ import (
 
 	"github.com/g4fagent/g4fagent/domain/session"
 	"github.com/g4fagent/g4fagent/eventschema"
+	"github.com/g4fagent/g4fagent/internal/fault"
 	"github.com/g4fagent/g4fagent/internal/ident"
 )
 
-// StartRun asks for an answer to a message of the session.
+// ErrInput refuses an input that does not name a message.
+var ErrInput = fault.New(fault.Invalid, "invalid_request", "input.message_id is not the id of a message.").With("field", "input.message_id")
+
+// StartRun asks for an answer to a message of the session, which Input names as
+// message_id.
 type StartRun struct {
-	SessionID, MessageID, Mode string
-	Agent, Input               json.RawMessage
+	SessionID, Mode string
+	Agent, Input    json.RawMessage
 }
 
 // StartRun appends run.requested; a reactor does the rest.
@@ -21,14 +26,20 @@ func (h *Handlers) StartRun(ctx context.Context, c StartRun) (Receipt, error) {
 	if err != nil {
 		return Receipt{}, err
 	}
+	var input struct {
+		MessageID string `json:"message_id"`
+	}
+	if err := json.Unmarshal(c.Input, &input); err != nil {
+		return Receipt{}, ErrInput
+	}
 	id, err := h.newID(ctx, "run")
 	if err != nil {
 		return Receipt{}, err
 	}
 	e := eventschema.RunRequested{
-		SessionID: c.SessionID, RunID: ident.RunOf(h.vault.HMAC, c.SessionID, id), MessageID: c.MessageID, Mode: c.Mode, Agent: c.Agent, Input: c.Input,
+		SessionID: c.SessionID, RunID: ident.RunOf(h.vault.HMAC, c.SessionID, id), MessageID: input.MessageID, Mode: c.Mode, Agent: c.Agent, Input: c.Input,
 	}
-	known := ident.IsWithin(h.vault.HMAC, c.SessionID, c.MessageID)
+	known := ident.IsWithin(h.vault.HMAC, c.SessionID, input.MessageID)
 	return decide(ctx, h, t, func(s session.State) ([]eventschema.SessionEvent, error) { return s.RequestRun(e, known) })
 }
 

@@ -62,10 +62,7 @@ func (h *Handlers) newUser(ctx context.Context, c CreateUser) (eventschema.UserC
 		}
 	}
 	if c.Password != "" {
-		if err := h.passwords.Check(c.Password, email, c.Name); err != nil {
-			return eventschema.UserCreated{}, err
-		}
-		if e.Verifier, err = h.passwords.Hash(ctx, c.Password); err != nil {
+		if e.Verifier, err = h.newVerifier(ctx, c.Password, email, c.Name); err != nil {
 			return eventschema.UserCreated{}, err
 		}
 	}
@@ -88,4 +85,65 @@ func (h *Handlers) ReleaseEmail(ctx context.Context, deleted eventschema.UserDel
 	return decide(withoutKey(ctx), h, t, func(s reservation.State) ([]eventschema.ReservationEvent, error) {
 		return s.Release(eventschema.EmailReleased{UserID: deleted.UserID})
 	})
+}
+
+// UpdateUser changes the fields that are not nil. Match is the revision that the
+// client saw, nil for any.
+type UpdateUser struct {
+	UserID   string
+	Name     *string
+	Roles    *[]string
+	Password *string
+	Disabled *bool
+	Match    *int64
+}
+
+// UpdateUser appends what differs, each kind of change under its own name.
+func (h *Handlers) UpdateUser(ctx context.Context, c UpdateUser) (Receipt, error) {
+	past, err := known[user.State, eventschema.UserEvent](ctx, h, userStream(c.UserID))
+	if err != nil {
+		return Receipt{}, err
+	}
+	change := user.Change{UserID: c.UserID, Name: c.Name, Roles: c.Roles, Disabled: c.Disabled}
+	if c.Password != nil && past.State.Exists {
+		verifier, err := h.newVerifier(ctx, *c.Password, past.State.Email, past.State.Name)
+		if err != nil {
+			return Receipt{}, err
+		}
+		change.Verifier = &verifier
+	}
+	t := target{command: "UpdateUser", stream: userStream(c.UserID)}
+	return decide(ctx, h, t, func(s user.State) ([]eventschema.UserEvent, error) { return s.Update(change, c.Match) })
+}
+
+func (h *Handlers) newVerifier(ctx context.Context, password string, hints ...string) (string, error) {
+	if err := h.passwords.Check(password, hints...); err != nil {
+		return "", err
+	}
+	return h.passwords.Hash(ctx, password)
+}
+
+// DeleteUser ends an account.
+type DeleteUser struct {
+	UserID string
+	Match  *int64
+}
+
+// DeleteUser appends user.deleted and frees the address; if the second fails
+// here, a reactor repeats it.
+func (h *Handlers) DeleteUser(ctx context.Context, c DeleteUser) (Receipt, error) {
+	t := target{command: "DeleteUser", stream: userStream(c.UserID)}
+	receipt, err := decide(ctx, h, t, func(s user.State) ([]eventschema.UserEvent, error) { return s.Delete(c.UserID, c.Match) })
+	if err != nil {
+		return Receipt{}, err
+	}
+	deleted, ok := first[eventschema.UserDeleted](receipt)
+	if !ok || deleted.EmailHash == "" {
+		return receipt, nil
+	}
+	released, err := h.ReleaseEmail(ctx, deleted)
+	if err != nil {
+		return Receipt{}, err
+	}
+	return receipt.then(released), nil
 }

@@ -20,8 +20,11 @@ const SystemID = "system"
 type Principal struct {
 	UserID string
 	Kind   ActorKind
-	// CredentialID names the login family or API key that proved the identity.
+	// CredentialID names the API key that proved the identity, or else the login
+	// family.
 	CredentialID string
+	// LoginFamily is the login that the request acts through, or empty.
+	LoginFamily string
 	Roles        []string
 }
 
