@@ -254,3 +254,20 @@ func BenchmarkDecode(b *testing.B) {
 		}
 	}
 }
+
+func TestDisclose(t *testing.T) {
+	t.Parallel()
+	st, err := eventschema.All.Encode(eventschema.EmailReserved{User: eventschema.UserCreated{
+		UserID: "u", Name: "Ana", Email: "ana@example.com", Roles: []string{}, Verifier: "$argon2id$secret",
+	}}, eventschematest.Sealer{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown, err := eventschema.All.Disclose(st, eventschematest.Sealer{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(shown, []byte("ana@example.com")) || !bytes.Contains(shown, []byte(`"verifier":"[sealed]"`)) {
+		t.Fatalf("disclosed: %s", shown)
+	}
+}

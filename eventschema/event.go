@@ -42,6 +42,7 @@ type entry struct {
 	goType  reflect.Type
 	upcasts map[int]upcast
 	sealed  []sealedField
+	secret  [][]int
 	decode  func([]byte) (Event, reflect.Value, error)
 }
 
@@ -86,6 +87,7 @@ func Declare[E Event](version int, opts ...Option) Declaration {
 		goType:  reflect.TypeFor[E](),
 		upcasts: map[int]upcast{},
 		sealed:  sealedFields(reflect.TypeFor[E]()),
+		secret:  secretFields(reflect.TypeFor[E]()),
 	}
 	sealed := len(e.sealed) > 0
 	e.decode = func(data []byte) (Event, reflect.Value, error) {

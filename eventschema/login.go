@@ -32,7 +32,7 @@ type LoginSucceeded struct {
 	// CredentialID is the API key's id, or empty.
 	CredentialID string `json:"credential_id,omitempty"`
 	// RefreshVerifier proves the refresh token; it is never the token.
-	RefreshVerifier string    `json:"refresh_verifier"`
+	RefreshVerifier string    `json:"refresh_verifier" secret:"true"`
 	RefreshExpires  time.Time `json:"refresh_expires"`
 }
 
@@ -45,10 +45,10 @@ type TokenRefreshed struct {
 
 	Family          string    `json:"family"`
 	UserID          string    `json:"user_id"`
-	RefreshVerifier string    `json:"refresh_verifier"`
+	RefreshVerifier string    `json:"refresh_verifier" secret:"true"`
 	RefreshExpires  time.Time `json:"refresh_expires"`
 	// Replaces is the verifier of the token that was shown.
-	Replaces string `json:"replaces"`
+	Replaces string `json:"replaces" secret:"true"`
 	// At is when the predecessor was consumed: it may be shown again for a
 	// short while, since the answer that carried its successor may be lost.
 	At time.Time `json:"at"`

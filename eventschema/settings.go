@@ -27,7 +27,7 @@ type SettingsUpdated struct {
 	Changes  []SettingsChange `json:"changes"`
 	// Secrets is an object from a secret's path to its value; a removed secret
 	// is absent.
-	Secrets json.RawMessage `json:"secrets,omitempty" seal:"secret" erased:"{}"`
+	Secrets json.RawMessage `json:"secrets,omitempty" seal:"secret" erased:"{}" secret:"true"`
 }
 
 // SettingsChange is one leaf that changed; a side that did not exist is null.

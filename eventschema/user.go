@@ -35,7 +35,7 @@ type UserCreated struct {
 	EmailHash string   `json:"email_hash,omitempty"`
 	Roles     []string `json:"roles"`
 	// Verifier proves a password; it is never the password.
-	Verifier string `json:"verifier,omitempty" seal:"user"`
+	Verifier string `json:"verifier,omitempty" seal:"user" secret:"true"`
 }
 
 // EventName is the stored name.
@@ -58,7 +58,7 @@ type UserPasswordChanged struct {
 	userEvent
 
 	UserID   string `json:"user_id"`
-	Verifier string `json:"verifier" seal:"user"`
+	Verifier string `json:"verifier" seal:"user" secret:"true"`
 }
 
 // EventName is the stored name.
@@ -103,7 +103,7 @@ type UserAPIKeyIssued struct {
 	UserID string `json:"user_id"`
 	KeyID  string `json:"key_id"`
 	// Verifier is a keyed hash of the key.
-	Verifier string `json:"verifier"`
+	Verifier string `json:"verifier" secret:"true"`
 }
 
 // EventName is the stored name.
