@@ -136,6 +136,21 @@ func TestManagedServer(t *testing.T) {
 		}
 	})
 
+	t.Run("logs what it refuses but not the rows", func(t *testing.T) {
+		mustExec(t, db, "create table secrets (s text unique)")
+		for range 2 {
+			_, _ = db.Pool().Exec(t.Context(), "insert into secrets values ($1)", "anna@example.org") // the second is refused
+		}
+		var log []byte
+		eventually(t, "the refusal to be logged", func() bool {
+			log, _ = os.ReadFile(filepath.Join(dir, "postgres.log"))
+			return bytes.Contains(log, []byte("duplicate key value"))
+		})
+		if bytes.Contains(log, []byte("anna@example.org")) {
+			t.Errorf("log: %s", log)
+		}
+	})
+
 	t.Run("keeps what it holds, and ends with the connections in use", func(t *testing.T) {
 		mustExec(t, db, "create table t as select 1 as i")
 		tx, err := db.Pool().Begin(t.Context())
@@ -187,6 +202,22 @@ func TestParentKilled(t *testing.T) {
 		withServer := round%2 == 1
 		wrote = killWriter(t, child(t, program, dir), dir, wrote, withServer)
 	}
+	awaitNoServer(t, filepath.Join(dir, "cluster"))
+}
+
+// awaitNoServer waits until the kernel's signal has ended the server of a
+// killed parent or, on a system without it, ends it.
+func awaitNoServer(t *testing.T, data string) {
+	t.Helper()
+	if !diesWithParent {
+		if _, err := endServer(t.Context(), data, nil); err != nil {
+			t.Error(err)
+		}
+	}
+	eventually(t, "the server to end", func() bool {
+		pids, err := serving(data)
+		return err == nil && len(pids) == 0
+	})
 }
 
 // killWriter runs the program until it has written 30 rows, kills it, perhaps
@@ -263,6 +294,7 @@ func TestOrdinaryUser(t *testing.T) {
 		cmd.SysProcAttr = account.attributes(0)
 		wrote = killWriter(t, cmd, filepath.Join(data, "postgres"), wrote, false)
 	}
+	awaitNoServer(t, filepath.Join(data, "postgres", "cluster"))
 }
 
 func copyProgram(t *testing.T, from, to string) {
@@ -393,7 +425,9 @@ func TestServerKilled(t *testing.T) {
 			t.Fatal(err)
 		}
 		eventually(t, "another server", func() bool { return db.server.pid.Load() != before })
-		eventually(t, "health", func() bool { return db.Health(t.Context()) == nil })
+		if err := db.Health(t.Context()); err != nil {
+			t.Error(err)
+		}
 		if n := show(t, db, "select count(*)::text from t"); n != "1" {
 			t.Errorf("%s rows", n)
 		}

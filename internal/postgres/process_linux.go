@@ -10,6 +10,9 @@ import (
 	"syscall"
 )
 
+// diesWithParent says that the kernel ends the server of a process that dies.
+const diesWithParent = true
+
 func signalOnParentDeath(attr *syscall.SysProcAttr, signal syscall.Signal) { attr.Pdeathsig = signal }
 
 // serving lists the live server processes whose working directory is the folder

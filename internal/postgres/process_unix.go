@@ -15,8 +15,10 @@ import (
 	"syscall"
 )
 
-// Without the kernel's signal a server outlives a parent that was killed; the
-// next start ends it.
+// diesWithParent says that a server outlives a parent that was killed, and is
+// ended by the next start.
+const diesWithParent = false
+
 func signalOnParentDeath(*syscall.SysProcAttr, syscall.Signal) {}
 
 // serving is the live postmaster that the folder data names. Its children leave
