@@ -128,6 +128,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	r := &run{Engine: e, groups: map[*group]struct{}{}, stop: stop}
+	r.start = func(g *group) { r.running.Go(func() { g.loop(ctx) }) }
 	if err := r.claim(); err != nil {
 		return err
 	}
@@ -151,6 +152,7 @@ type run struct {
 	*Engine
 	head    eventlog.Position // of the log, when the run began
 	stop    context.CancelCauseFunc
+	start   func(*group) // for as long as the run, whatever the caller's context
 	running sync.WaitGroup
 
 	mu       sync.Mutex
@@ -239,18 +241,22 @@ func (r *run) regroup(ctx context.Context, members []*member, there map[string]c
 		return
 	}
 	for position, members := range at {
-		r.spawn(ctx, &group{run: r, roster: newRoster(members...), position: position})
+		r.spawn(&group{run: r, roster: newRoster(members...), position: position})
 	}
 }
 
-// spawn starts a group.
-func (r *run) spawn(ctx context.Context, g *group) {
-	g.lease.pool = r.options.Pool
+// spawn adds a group to the run and starts it.
+func (r *run) spawn(g *group) {
 	r.mu.Lock()
 	r.groups[g] = struct{}{}
 	r.mu.Unlock()
+	r.launch(g)
+}
+
+func (r *run) launch(g *group) {
+	g.lease.pool = r.options.Pool
 	r.options.Awaiter.moved(g.roster.names, g.position, false)
-	r.running.Go(func() { g.loop(ctx) })
+	r.start(g)
 }
 
 // reread reads the members' checkpoints, for as long as that takes.

@@ -90,20 +90,29 @@ func (g *group) isolate(ctx context.Context, who *roster, records []eventlog.Rec
 			healthy = append(healthy, m)
 		}
 	}
-	g.run.mu.Lock()
-	g.roster = newRoster(healthy...)
-	if len(healthy) == 0 {
-		delete(g.run.groups, g)
-		g.free()
-	}
-	g.run.mu.Unlock()
+	g.split(healthy, culprits)
 	for _, c := range culprits {
-		g.run.spawn(ctx, c)
+		g.run.launch(c)
 	}
 	if len(healthy) == 0 {
 		return errMerged
 	}
 	return nil
+}
+
+// split leaves the healthy in the group, if there are any, and adds the groups
+// of the others: at any time every projector is in one group.
+func (g *group) split(healthy []*member, culprits []*group) {
+	g.run.mu.Lock()
+	defer g.run.mu.Unlock()
+	for _, c := range culprits {
+		g.run.groups[c] = struct{}{}
+	}
+	g.roster = newRoster(healthy...)
+	if len(healthy) == 0 {
+		delete(g.run.groups, g)
+		g.free()
+	}
 }
 
 // alone moves one member over records, all at once or event by event. It returns

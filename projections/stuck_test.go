@@ -1,11 +1,13 @@
 package projections_test
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"strings"
 	"testing"
 
+	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/g4fagent/g4fagent/eventschema"
@@ -166,6 +168,67 @@ func TestStuckProjectorRecovers(t *testing.T) {
 		return
 	}
 	t.Error("there is no gauge of stuck projectors")
+}
+
+func TestStuckProjectorOutlivesTheSubscription(t *testing.T) {
+	t.Parallel()
+	for name, others := range map[string][]*projections.Projector{
+		"of others":  {counter("a_v1")},
+		"of its own": nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			log := projectiontest.NewLog()
+			poor := delicate("poor_v1", `create table poor_v1_once (n int primary key)`,
+				func(b *projections.Batch, _ eventschema.ProjectCreated) {
+					b.Exec(`insert into poor_v1_once values (1)`)
+				})
+			r := newRig(t, postgrestest.Pool(t), log, projections.Options{
+				Projectors: append(others, poor),
+				Source:     func(after eventlog.Position) message.Subscriber { return &brief{log.Source(after)} },
+			})
+			r.run()
+			r.reach(r.create(0, 7))
+			if _, err := r.pool.Exec(t.Context(), `insert into poor_v1_once values (1)`); err != nil {
+				t.Fatal(err)
+			}
+			r.append(eventschema.ProjectCreated{ProjectID: "poison", Name: "poison"})
+			last := r.create(7, 100)
+			for _, p := range others {
+				r.reach(last, p.Name)
+			}
+			r.said.await(t, "projection stuck", 5)
+			if _, err := r.pool.Exec(t.Context(), `delete from poor_v1_once`); err != nil {
+				t.Fatal(err)
+			}
+			r.said.await(t, "projection goes on", 1)
+			settle(t, r, last)
+			r.once(108)
+		})
+	}
+}
+
+// brief is a subscription that ends after five messages.
+type brief struct{ message.Subscriber }
+
+func (b *brief) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
+	in, err := b.Subscriber.Subscribe(ctx, topic)
+	out := make(chan *message.Message)
+	go func() {
+		defer close(out)
+		for range 5 {
+			m, open := <-in
+			if !open {
+				return
+			}
+			select {
+			case out <- m:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return out, err
 }
 
 func TestTwoProjectorsStuckAtOneEventAreAlone(t *testing.T) {
