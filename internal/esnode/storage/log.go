@@ -1,0 +1,203 @@
+package storage
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+var (
+	// ErrCorrupt says that stored bytes are not what was written. What they
+	// held is not served, and nothing is served in its place.
+	ErrCorrupt = errors.New("stored data is corrupt")
+	// ErrClosed says that the log has been closed.
+	ErrClosed = errors.New("log is closed")
+	// ErrFailed says that the log could not make data durable. A disk that
+	// failed one sync may report success for the next and still have lost the
+	// data, so the log never goes on: the process opens it anew.
+	ErrFailed = errors.New("log has failed")
+)
+
+// Options configure a log. Dir and Logger are required.
+type Options struct {
+	Dir    string
+	FS     vfs.FS // nil means the disk
+	Logger *slog.Logger
+	// Now dates events; nil means time.Now.
+	Now func() time.Time
+	// OnCommit, if set, hears of each durable commit. It must not block.
+	OnCommit func(Committed)
+}
+
+// Committed describes one durable commit.
+type Committed struct {
+	Events int
+	Bytes  int           // of the events' records
+	Wait   time.Duration // from handing the batch to Pebble until it was synced
+}
+
+// Log is an append-only log of events. Its methods may be called concurrently.
+type Log struct {
+	db     *pebble.DB
+	now    func() time.Time
+	logger *slog.Logger
+	notify func(Committed)
+
+	head   *head
+	writer chan struct{} // capacity 1: holding its token is the right to write
+	next   uint64        // the next event's position; the writer's
+	last   uint64        // the last applied event's position; the writer's
+
+	life    sync.RWMutex // read-held while Pebble is in use
+	closed  bool
+	stop    chan struct{}
+	running sync.WaitGroup
+
+	failure failure
+}
+
+// Open opens the log in a folder that no other log has open, making it if it is
+// not there. Everything it finds is durable before Open returns: Pebble flushes
+// what it recovers from its write-ahead log.
+func Open(o Options) (*Log, error) {
+	l := &Log{
+		now:    o.Now,
+		logger: o.Logger,
+		notify: o.OnCommit,
+		writer: make(chan struct{}, 1),
+		stop:   make(chan struct{}),
+	}
+	l.failure.done = make(chan struct{})
+	if l.now == nil {
+		l.now = time.Now
+	}
+	if l.notify == nil {
+		l.notify = func(Committed) {}
+	}
+	if err := l.openPebble(o); err != nil {
+		return nil, err
+	}
+	if err := l.recover(); err != nil {
+		return nil, errors.Join(err, l.db.Close())
+	}
+	l.running.Go(func() { l.head.broadcast(l.stop) })
+	return l, nil
+}
+
+// recover checks the format and finds the log's end.
+func (l *Log) recover() error {
+	if err := l.checkFormat(); err != nil {
+		return err
+	}
+	it, err := l.db.NewIter(eventBounds())
+	if err != nil {
+		return fmt.Errorf("find the log's end: %w", err)
+	}
+	defer it.Close()
+	l.next = firstPosition
+	if it.Last() {
+		e, err := eventAt(it)
+		if err != nil {
+			return fmt.Errorf("read the log's last event: %w", err)
+		}
+		l.last, l.next = e.Position, e.Position+e.Size()
+	}
+	if err := it.Error(); err != nil {
+		return fmt.Errorf("find the log's end: %w", err)
+	}
+	l.head = newHead(l.last)
+	return nil
+}
+
+const formatVersion uint32 = 1
+
+// firstPosition is above zero because clients take position zero for "none".
+const firstPosition uint64 = 1
+
+func (l *Log) checkFormat() error {
+	value, closer, err := l.db.Get(formatKey)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return l.writeFormat()
+	}
+	if err != nil {
+		return fmt.Errorf("read the store's format: %w", err)
+	}
+	defer closer.Close()
+	if len(value) != 4 {
+		return fmt.Errorf("the store's format version is %x: %w", value, ErrCorrupt)
+	}
+	if v := binary.BigEndian.Uint32(value); v != formatVersion {
+		return fmt.Errorf("the store has format version %d, this program reads %d", v, formatVersion)
+	}
+	return nil
+}
+
+func (l *Log) writeFormat() error {
+	it, err := l.db.NewIter(nil)
+	if err != nil {
+		return fmt.Errorf("look into the new store: %w", err)
+	}
+	defer it.Close()
+	if it.First() {
+		return fmt.Errorf("the store has data and no format version: %w", ErrCorrupt)
+	}
+	if err := it.Error(); err != nil {
+		return fmt.Errorf("look into the new store: %w", err)
+	}
+	if err := l.db.Set(formatKey, binary.BigEndian.AppendUint32(nil, formatVersion), pebble.Sync); err != nil {
+		return fmt.Errorf("write the store's format: %w", err)
+	}
+	return nil
+}
+
+// Head is the position of the last durable event, zero while there is none.
+func (l *Log) Head() uint64 { return l.head.position.Load() }
+
+// Failed is closed when the log has failed; Err then tells why.
+func (l *Log) Failed() <-chan struct{} { return l.failure.done }
+
+// Err is nil until the log fails. The error matches ErrFailed.
+func (l *Log) Err() error { return l.failure.get() }
+
+// Close waits for the calls in flight and closes the store. A log that has
+// failed is left as it is: what Pebble does after a failed write is undefined,
+// so its folder stays locked until the process ends.
+func (l *Log) Close() error {
+	l.life.Lock()
+	defer l.life.Unlock()
+	if l.closed {
+		return nil
+	}
+	l.closed = true
+	close(l.stop)
+	l.running.Wait()
+	if err := l.Err(); err != nil {
+		return err
+	}
+	if err := l.db.Close(); err != nil {
+		return fmt.Errorf("close the store: %w", err)
+	}
+	return nil
+}
+
+// enter lets a call use Pebble until it calls leave.
+func (l *Log) enter() error {
+	l.life.RLock()
+	if l.closed {
+		l.life.RUnlock()
+		return ErrClosed
+	}
+	if err := l.Err(); err != nil {
+		l.life.RUnlock()
+		return err
+	}
+	return nil
+}
+
+func (l *Log) leave() { l.life.RUnlock() }

@@ -1,0 +1,378 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// A page bounds what one scan visits, so that no iterator lives long and no
+// page takes much memory, however slow its reader is.
+const (
+	pageEvents = 1000
+	pageBytes  = 1 << 20
+)
+
+// Visit sees one event, a view that ends with the call, and says whether to go
+// on to the next.
+type Visit func(Event) bool
+
+// ScanAll visits events of the log in order, from the first at or after from up
+// to and including to, which must not be above the head. It stops after a page.
+// It returns where the next page starts: a position past to when all were
+// visited.
+func (l *Log) ScanAll(from, to uint64, visit Visit) (next uint64, err error) {
+	if err := l.enter(); err != nil {
+		return from, err
+	}
+	defer l.leave()
+	if from > to {
+		return from, nil
+	}
+	it, err := l.db.NewIter(eventBounds())
+	if err != nil {
+		return from, fmt.Errorf("scan the log: %w", err)
+	}
+	defer it.Close()
+	// The record before the first tells where the first must be, so that not
+	// even a hole between two pages goes unnoticed.
+	expected := firstPosition
+	ok := it.SeekLT(appendEventKey(nil, from))
+	if ok {
+		e, err := eventAt(it)
+		if err != nil {
+			return from, err
+		}
+		expected = e.Position + e.Size()
+		ok = it.Next()
+	} else {
+		ok = it.First()
+	}
+	p := page{}
+	for ; ok && expected <= to; ok = it.Next() {
+		e, err := eventAt(it)
+		if err != nil {
+			return expected, err
+		}
+		if e.Position != expected {
+			return expected, holeError(expected, e.Position)
+		}
+		expected = e.Position + e.Size()
+		if !visit(e) || p.full(e) {
+			return expected, nil
+		}
+	}
+	if err := it.Error(); err != nil {
+		return expected, fmt.Errorf("scan the log: %w", err)
+	}
+	if expected <= to {
+		return expected, fmt.Errorf("the log ends before position %d, at %d: %w", to, expected, ErrCorrupt)
+	}
+	return expected, nil
+}
+
+// ScanAllBack visits events of the log in reverse order, from the last at or
+// below from, which must not be above the head. It stops after a page. It
+// returns where the next page starts: zero when all were visited.
+func (l *Log) ScanAllBack(from uint64, visit Visit) (next uint64, err error) {
+	if err := l.enter(); err != nil {
+		return from, err
+	}
+	defer l.leave()
+	if from < firstPosition {
+		return 0, nil
+	}
+	it, err := l.db.NewIter(eventBounds())
+	if err != nil {
+		return from, fmt.Errorf("scan the log: %w", err)
+	}
+	defer it.Close()
+	p := page{}
+	end := uint64(0) // where the event must end that precedes the last visited
+	for ok := it.SeekLT(appendEventKey(nil, from+1)); ok; ok = it.Prev() {
+		e, err := eventAt(it)
+		if err != nil {
+			return from, err
+		}
+		if end != 0 && e.Position+e.Size() != end {
+			return from, holeError(e.Position+e.Size(), end)
+		}
+		end = e.Position
+		from = e.Position - 1
+		if !visit(e) || p.full(e) {
+			return from, nil
+		}
+	}
+	if err := it.Error(); err != nil {
+		return from, fmt.Errorf("scan the log: %w", err)
+	}
+	if end != firstPosition {
+		return from, holeError(firstPosition, end)
+	}
+	return 0, nil
+}
+
+// ScanStream visits events of one stream in order, from revision from up to and
+// including to, which must exist. Events that are older than since (in ticks)
+// are passed over without being read. It stops after a page and returns where
+// the next one starts: a revision past to when all were visited.
+func (l *Log) ScanStream(name string, from, to uint64, since int64, visit Visit) (next uint64, err error) {
+	if err := l.enter(); err != nil {
+		return from, err
+	}
+	defer l.leave()
+	if from > to {
+		return from, nil
+	}
+	s, err := l.streamScan(name, from, to)
+	if err != nil {
+		return from, err
+	}
+	defer s.close()
+	p := page{}
+	for ok := s.index.First(); ok; ok = s.index.Next() {
+		entry, err := s.entry(from)
+		if err != nil {
+			return from, err
+		}
+		from++
+		if entry.created < since {
+			continue
+		}
+		e, err := s.event(entry)
+		if err != nil {
+			return from, err
+		}
+		if !visit(e) || p.full(e) {
+			return from, nil
+		}
+	}
+	return from, s.ended(from, to)
+}
+
+// ScanStreamBack visits events of one stream in reverse order, from revision
+// from, which must exist, down to and including to. Otherwise it is as
+// ScanStream. It returns where the next page starts, and false when all were
+// visited.
+func (l *Log) ScanStreamBack(name string, from, to uint64, since int64, visit Visit) (next uint64, more bool, err error) {
+	if err := l.enter(); err != nil {
+		return from, false, err
+	}
+	defer l.leave()
+	if from < to {
+		return from, false, nil
+	}
+	s, err := l.streamScan(name, to, from)
+	if err != nil {
+		return from, false, err
+	}
+	defer s.close()
+	p := page{}
+	for ok := s.index.Last(); ok; ok = s.index.Prev() {
+		entry, err := s.entry(from)
+		if err != nil {
+			return from, false, err
+		}
+		if entry.created >= since {
+			e, err := s.event(entry)
+			if err != nil {
+				return from, false, err
+			}
+			if !visit(e) || p.full(e) {
+				return from - 1, from > to, nil
+			}
+		}
+		if from == to {
+			return from, false, nil
+		}
+		from--
+	}
+	if err := s.index.Error(); err != nil {
+		return from, false, fmt.Errorf("scan stream %q: %w", name, err)
+	}
+	return from, false, missingError(name, from)
+}
+
+// Stream reads a stream's state, and waits until what it rests on is durable.
+func (l *Log) Stream(ctx context.Context, name string) (Stream, error) {
+	if err := l.enter(); err != nil {
+		return Stream{}, err
+	}
+	defer l.leave()
+	s, err := l.stream(name)
+	if err != nil {
+		return Stream{}, err
+	}
+	return s, l.await(ctx, s.At)
+}
+
+// Event reads one event of a stream, with memory of its own. The caller knows
+// from Stream that the revision is durable.
+func (l *Log) Event(stream string, revision uint64) (Event, bool, error) {
+	if err := l.enter(); err != nil {
+		return Event{}, false, err
+	}
+	defer l.leave()
+	return l.event(stream, revision)
+}
+
+func (l *Log) stream(name string) (Stream, error) {
+	value, closer, err := l.db.Get(appendStreamKey(make([]byte, 0, 1+len(name)), name))
+	if errors.Is(err, pebble.ErrNotFound) {
+		return Stream{Last: NoRevision}, nil
+	}
+	if err != nil {
+		return Stream{}, fmt.Errorf("read the state of stream %q: %w", name, err)
+	}
+	defer closer.Close()
+	return decodeStream(name, value)
+}
+
+func (l *Log) event(stream string, revision uint64) (Event, bool, error) {
+	value, closer, err := l.db.Get(appendIndexKey(make([]byte, 0, indexKeyLen(stream)), stream, revision))
+	if errors.Is(err, pebble.ErrNotFound) {
+		return Event{}, false, nil
+	}
+	if err != nil {
+		return Event{}, false, fmt.Errorf("find event %d of stream %q: %w", revision, stream, err)
+	}
+	entry, err := decodeIndexValue(value)
+	if err := errors.Join(err, closer.Close()); err != nil {
+		return Event{}, false, fmt.Errorf("find event %d of stream %q: %w", revision, stream, err)
+	}
+	record, closer, err := l.db.Get(appendEventKey(make([]byte, 0, eventKeyLen), entry.position))
+	if errors.Is(err, pebble.ErrNotFound) {
+		return Event{}, false, missingError(stream, revision)
+	}
+	if err != nil {
+		return Event{}, false, fmt.Errorf("read event %d of stream %q: %w", revision, stream, err)
+	}
+	defer closer.Close()
+	e, err := decodeRecord(entry.position, record)
+	if err != nil {
+		return Event{}, false, err
+	}
+	if e.Revision != revision || string(e.Stream) != stream {
+		return Event{}, false, strayError(stream, revision, e)
+	}
+	return e.Clone(), true, nil
+}
+
+// streamScan walks a stream's index and fetches the events it names.
+type streamScan struct {
+	name   string
+	index  *pebble.Iterator
+	events *pebble.Iterator
+	key    []byte
+}
+
+func (l *Log) streamScan(name string, low, high uint64) (*streamScan, error) {
+	index, err := l.db.NewIter(&pebble.IterOptions{
+		LowerBound: appendIndexKey(nil, name, low),
+		UpperBound: appendIndexKey(nil, name, high+1),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("scan stream %q: %w", name, err)
+	}
+	// Made after the index's iterator, it sees every event that the index names.
+	events, err := l.db.NewIter(eventBounds())
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("scan stream %q: %w", name, err), index.Close())
+	}
+	return &streamScan{name: name, index: index, events: events}, nil
+}
+
+func (s *streamScan) close() {
+	// An iterator's error has been looked at where it matters.
+	_ = s.index.Close()
+	_ = s.events.Close()
+}
+
+// entry is the index's entry for the revision that must come now.
+func (s *streamScan) entry(revision uint64) (indexEntry, error) {
+	if found := indexKeyRevision(s.index.Key()); found != revision {
+		return indexEntry{}, missingError(s.name, revision)
+	}
+	value, err := s.index.ValueAndErr()
+	if err != nil {
+		return indexEntry{}, fmt.Errorf("find event %d of stream %q: %w", revision, s.name, err)
+	}
+	entry, err := decodeIndexValue(value)
+	if err != nil {
+		return indexEntry{}, fmt.Errorf("find event %d of stream %q: %w", revision, s.name, err)
+	}
+	entry.revision = revision
+	return entry, nil
+}
+
+func (s *streamScan) event(entry indexEntry) (Event, error) {
+	s.key = appendEventKey(s.key[:0], entry.position)
+	if !s.events.SeekGE(s.key) {
+		return Event{}, errors.Join(s.events.Error(), missingError(s.name, entry.revision))
+	}
+	e, err := eventAt(s.events)
+	if err != nil {
+		return Event{}, err
+	}
+	if e.Position != entry.position {
+		return Event{}, missingError(s.name, entry.revision)
+	}
+	if e.Revision != entry.revision || string(e.Stream) != s.name {
+		return Event{}, strayError(s.name, entry.revision, e)
+	}
+	return e, nil
+}
+
+func (s *streamScan) ended(next, to uint64) error {
+	if err := s.index.Error(); err != nil {
+		return fmt.Errorf("scan stream %q: %w", s.name, err)
+	}
+	if next <= to {
+		return missingError(s.name, next)
+	}
+	return nil
+}
+
+// page counts what a scan has visited.
+type page struct {
+	events int
+	bytes  uint64
+}
+
+func (p *page) full(e Event) bool {
+	p.events++
+	p.bytes += e.Size()
+	return p.events >= pageEvents || p.bytes >= pageBytes
+}
+
+func eventBounds() *pebble.IterOptions {
+	return &pebble.IterOptions{LowerBound: []byte{eventPrefix}, UpperBound: []byte{eventPrefix + 1}}
+}
+
+// eventAt decodes the event that the iterator stands on.
+func eventAt(it *pebble.Iterator) (Event, error) {
+	position, err := eventKeyPosition(it.Key())
+	if err != nil {
+		return Event{}, err
+	}
+	record, err := it.ValueAndErr()
+	if err != nil {
+		return Event{}, fmt.Errorf("read the event at %d: %w", position, err)
+	}
+	return decodeRecord(position, record)
+}
+
+func holeError(expected, found uint64) error {
+	return fmt.Errorf("the log has no event at %d, the next is at %d: %w", expected, found, ErrCorrupt)
+}
+
+func missingError(stream string, revision uint64) error {
+	return fmt.Errorf("event %d of stream %q is missing: %w", revision, stream, ErrCorrupt)
+}
+
+func strayError(stream string, revision uint64, e Event) error {
+	return fmt.Errorf("in place of event %d of stream %q lies event %d of %q: %w",
+		revision, stream, e.Revision, e.Stream, ErrCorrupt)
+}
