@@ -22,51 +22,49 @@ const (
 	typeSession = "session"
 )
 
-// Event is a journal's event as clients see it.
+// Event is a journal's event as clients see it. Data is one of the document's
+// schemas: a RunEvent, a Message or a SessionChange.
 type Event struct {
-	Type string    `json:"type"`
-	TS   time.Time `json:"ts"`
-
-	RunID string `json:"run_id,omitempty"`
-	// Status and Progress are a run's, on status events.
-	Status   string   `json:"status,omitempty"`
-	Progress *float64 `json:"progress,omitempty"`
-	// Text is a piece of the message's text, on token events. Superseded takes
-	// back every piece of the message so far: the answer is asked for again.
-	MessageID  string  `json:"message_id,omitempty"`
-	Text       *string `json:"text,omitempty"`
-	Superseded bool    `json:"superseded,omitempty"`
-	Error      *Error  `json:"error,omitempty"`
-	// Message and Session are on events of those types.
-	Message *Message `json:"message,omitempty"`
-	Session *Session `json:"session,omitempty"`
-
-	// terminal says that nothing of the run follows.
-	terminal bool
+	Type string
+	TS   time.Time
+	// RunID is the run that the event belongs to, or empty.
+	RunID string
+	Data  any
+	// Terminal says that nothing of the run follows.
+	Terminal bool
 }
 
-// Terminal reports whether the event ends its run.
-func (e Event) Terminal() bool { return e.terminal }
+// runEvent holds the members of all run events; each type uses some of them.
+type runEvent struct {
+	Type       string    `json:"type"`
+	TS         time.Time `json:"ts"`
+	RunID      string    `json:"run_id"`
+	Status     string    `json:"status,omitempty"`
+	Progress   *float64  `json:"progress,omitempty"`
+	Superseded string    `json:"superseded_message_id,omitempty"`
+	MessageID  string    `json:"message_id,omitempty"`
+	Text       *string   `json:"text,omitempty"`
+	Error      *runError `json:"error,omitempty"`
+}
 
-// Error is why a run failed.
-type Error struct {
+type runError struct {
 	Code    string `json:"code"`
 	Message string `json:"message"`
 }
 
-// Message is a message as it was posted.
-type Message struct {
+type message struct {
 	ID        string          `json:"id"`
 	SessionID string          `json:"session_id"`
+	RunID     string          `json:"run_id,omitempty"`
 	Role      string          `json:"role"`
 	Content   json.RawMessage `json:"content"`
 	Meta      json.RawMessage `json:"meta"`
 	TS        time.Time       `json:"ts"`
 }
 
-// Session is what changed of the session; a field that is left out did not.
-type Session struct {
-	ID         string          `json:"id"`
+type sessionChange struct {
+	SessionID  string          `json:"session_id"`
+	Change     string          `json:"change"`
 	Title      *string         `json:"title,omitempty"`
 	Status     *string         `json:"status,omitempty"`
 	ProviderID *string         `json:"provider_id,omitempty"`
@@ -74,7 +72,6 @@ type Session struct {
 	Config     json.RawMessage `json:"config,omitempty"`
 	Memory     json.RawMessage `json:"memory,omitempty"`
 	Tags       *[]string       `json:"tags,omitempty"`
-	Closed     bool            `json:"closed,omitempty"`
 }
 
 // Show is a stored event in the stream's words; false for one that clients do
@@ -84,67 +81,76 @@ func Show(r eventlog.Record, s eventschema.Sealer) (Event, bool, error) {
 	if err != nil {
 		return Event{}, false, fmt.Errorf("show %s at %d: %w", r.Stream, r.Revision, err)
 	}
-	e, shown := show(r, ev)
+	e, shown := show(r.Meta.At, ev)
 	e.TS = r.Meta.At
 	return e, shown, nil
 }
 
-func show(r eventlog.Record, ev eventschema.Event) (Event, bool) {
+func show(at time.Time, ev eventschema.Event) (Event, bool) {
 	switch e := ev.(type) {
 	case eventschema.SessionCreated:
-		return Event{Type: typeSession, Session: &Session{
-			ID: e.SessionID, Title: &e.Title, Status: &e.Status, ProviderID: &e.ProviderID, ModelID: &e.ModelID,
+		return Event{Type: typeSession, Data: sessionChange{
+			SessionID: e.SessionID, Change: "created", Title: &e.Title, Status: &e.Status, ProviderID: &e.ProviderID, ModelID: &e.ModelID,
 			Config: e.Config, Memory: e.Memory, Tags: &e.Tags,
 		}}, true
 	case eventschema.SessionUpdated:
-		return Event{Type: typeSession, Session: &Session{
-			ID: e.SessionID, Title: e.Title, Status: e.Status, ProviderID: e.ProviderID, ModelID: e.ModelID,
+		return Event{Type: typeSession, Data: sessionChange{
+			SessionID: e.SessionID, Change: "updated", Title: e.Title, Status: e.Status, ProviderID: e.ProviderID, ModelID: e.ModelID,
 			Config: e.Config, Memory: e.Memory, Tags: e.Tags,
 		}}, true
 	case eventschema.SessionClosed:
-		return Event{Type: typeSession, Session: &Session{ID: e.SessionID, Closed: true}}, true
+		return Event{Type: typeSession, Data: sessionChange{SessionID: e.SessionID, Change: "closed"}}, true
 	case eventschema.MessagePosted:
-		return Event{Type: typeMessage, RunID: e.RunID, MessageID: e.MessageID, Message: &Message{
-			ID: e.MessageID, SessionID: e.SessionID, Role: e.Role, Content: e.Content, Meta: e.Meta, TS: r.Meta.At,
+		return Event{Type: typeMessage, RunID: e.RunID, Data: message{
+			ID: e.MessageID, SessionID: e.SessionID, RunID: e.RunID, Role: e.Role, Content: e.Content, Meta: e.Meta, TS: at,
 		}}, true
 	default:
-		return showRun(ev)
+		return showRun(at, ev)
 	}
 }
 
-func showRun(ev eventschema.Event) (Event, bool) {
+func showRun(at time.Time, ev eventschema.Event) (Event, bool) {
 	switch e := ev.(type) {
 	case eventschema.RunRequested:
-		return status(e.RunID, "queued", 0, false), true
+		return status(at, e.RunID, "queued", 0), true
 	case eventschema.RunAttemptStarted:
-		return status(e.RunID, "running", 0.05, false), true
-	case eventschema.RunOutputAppended:
-		return Event{Type: typeToken, RunID: e.RunID, MessageID: e.MessageID, Text: &e.Text}, true
+		return status(at, e.RunID, "running", runningProgress), true
 	case eventschema.RunOutputSuperseded:
-		empty := ""
-		return Event{Type: typeToken, RunID: e.RunID, MessageID: e.MessageID, Text: &empty, Superseded: true}, true
+		p := float64(runningProgress)
+		return run(runEvent{Type: typeStatus, TS: at, RunID: e.RunID, Status: "running", Progress: &p, Superseded: e.MessageID}), true
+	case eventschema.RunOutputAppended:
+		return run(runEvent{Type: typeToken, TS: at, RunID: e.RunID, MessageID: e.MessageID, Text: &e.Text}), true
 	case eventschema.RunErrored:
-		return Event{Type: typeError, RunID: e.RunID, Error: &Error{Code: e.Code, Message: e.Message}}, true
+		return run(runEvent{Type: typeError, TS: at, RunID: e.RunID, Error: &runError{Code: e.Code, Message: e.Message}}), true
 	case eventschema.RunCompleted:
-		return status(e.RunID, "completed", 1, true), true
+		return terminal(status(at, e.RunID, "completed", 1)), true
 	case eventschema.RunFailed:
-		return status(e.RunID, "failed", 1, true), true
+		return terminal(status(at, e.RunID, "failed", 1)), true
 	case eventschema.RunCanceled:
-		return status(e.RunID, "canceled", 1, true), true
+		return terminal(status(at, e.RunID, "canceled", 1)), true
 	default:
 		return Event{}, false
 	}
 }
 
-func status(runID, status string, progress float64, terminal bool) Event {
-	return Event{Type: typeStatus, RunID: runID, Status: status, Progress: &progress, terminal: terminal}
+const runningProgress = 0.05
+
+func status(at time.Time, runID, status string, progress float64) Event {
+	return run(runEvent{Type: typeStatus, TS: at, RunID: runID, Status: status, Progress: &progress})
+}
+
+func run(e runEvent) Event { return Event{Type: e.Type, RunID: e.RunID, Data: e} }
+
+func terminal(e Event) Event {
+	e.Terminal = true
+	return e
 }
 
 // envelope is the data of a frame.
 type envelope struct {
 	Type string    `json:"type"`
 	TS   time.Time `json:"ts"`
-	Data Event     `json:"data"`
+	Data any       `json:"data"`
 }
 
 // frame is one event of the journal, encoded once for all who follow it.
@@ -162,11 +168,11 @@ func newFrame(r eventlog.Record, s eventschema.Sealer) (frame, error) {
 	if err != nil || !shown {
 		return f, err
 	}
-	data, err := json.Marshal(envelope{Type: e.Type, TS: e.TS, Data: e})
+	data, err := json.Marshal(envelope{Type: e.Type, TS: e.TS, Data: e.Data})
 	if err != nil {
 		return f, fmt.Errorf("encode %s at %d: %w", r.Stream, r.Revision, err)
 	}
-	f.runID, f.terminal = e.RunID, e.terminal
+	f.runID, f.terminal = e.RunID, e.Terminal
 	f.bytes = make([]byte, 0, len(data)+64)
 	f.bytes = append(f.bytes, "id: "...)
 	f.bytes = strconv.AppendInt(f.bytes, r.Revision, 10)

@@ -24,7 +24,7 @@ const (
 const (
 	reasonShutdown = "shutdown"
 	reasonRevoked  = "revoked"
-	reasonFinished = "run_finished"
+	reasonFinished = "finished"
 	reasonBroken   = "error"
 )
 
