@@ -72,6 +72,20 @@ func TestErase(t *testing.T) {
 		}
 	})
 
+	t.Run("is remembered without asking the store", func(t *testing.T) {
+		t.Parallel()
+		store := &flaky{Store: openFolder(t, t.TempDir())}
+		v := unlock(t, vault.Options{Store: store, MasterKey: key(1)})
+		text := seal(t, v, "user", "user_1", "x")
+		if err := v.Erase(t.Context(), "user", "user_1"); err != nil {
+			t.Fatal(err)
+		}
+		store.fails.Store(true)
+		if _, err := v.Open(text); !errors.Is(err, vault.ErrErased) {
+			t.Errorf("Open answers %v, want ErrErased", err)
+		}
+	})
+
 	t.Run("on another node counts once the key is too old", func(t *testing.T) {
 		t.Parallel()
 		store, now := openFolder(t, t.TempDir()), time.Now()

@@ -26,14 +26,28 @@ func TestKeys(t *testing.T) {
 	t.Run("nodes that start at once share one schema", func(t *testing.T) {
 		t.Parallel()
 		pool := postgrestest.Pool(t)
+		// Connected already, they meet in the schema.
+		conns := make([]*pgxpool.Conn, pool.Config().MaxConns)
+		for i := range conns {
+			var err error
+			if conns[i], err = pool.Acquire(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, conn := range conns {
+			conn.Release()
+		}
+		start := make(chan struct{})
 		var all sync.WaitGroup
-		for range 6 {
+		for range conns {
 			all.Go(func() {
+				<-start
 				if _, err := pgkeys.Open(t.Context(), pool); err != nil {
 					t.Errorf("Open: %v", err)
 				}
 			})
 		}
+		close(start)
 		all.Wait()
 	})
 
