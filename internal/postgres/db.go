@@ -60,7 +60,8 @@ type DB struct {
 	registerer prometheus.Registerer
 	metrics    prometheus.Collector
 	log        *slog.Logger
-	quiet      time.Duration
+	quiet      time.Duration // how long a connection of its own is not asked
+	answer     time.Duration // and how long it then has to answer
 
 	closing sync.Once
 	closed  chan struct{}
@@ -127,7 +128,7 @@ func newDB(ctx context.Context, o Options, config *pgxpool.Config, server *super
 	}
 	db := &DB{
 		pool: pool, config: config, server: server, release: release,
-		registerer: o.Registerer, log: o.Logger, quiet: defaultQuiet, closed: make(chan struct{}),
+		registerer: o.Registerer, log: o.Logger, quiet: defaultQuiet, answer: pingTimeout, closed: make(chan struct{}),
 	}
 	if db.registerer != nil {
 		db.metrics = newCollector(pool, server)

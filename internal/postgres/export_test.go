@@ -2,5 +2,6 @@ package postgres
 
 import "time"
 
-// SetQuiet shortens how long a connection may be silent.
-func SetQuiet(db *DB, quiet time.Duration) { db.quiet = quiet }
+// SetQuiet shortens how long a connection may be silent, and how long it has to
+// answer when it is asked.
+func SetQuiet(db *DB, quiet, answer time.Duration) { db.quiet, db.answer = quiet, answer }

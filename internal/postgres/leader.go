@@ -23,8 +23,7 @@ const (
 	// lock is tried, not waited for: a waiting statement would hold a snapshot,
 	// and with it back the cleaning of every table, for as long as the leader lives.
 	campaignEvery = 500 * time.Millisecond
-	// defaultQuiet is how long a connection may say nothing before it is asked,
-	// and how long it then has to answer.
+	// defaultQuiet is how long a connection may say nothing before it is asked.
 	defaultQuiet = 5 * time.Second
 )
 
@@ -163,7 +162,7 @@ func (db *DB) nextNotification(ctx context.Context, conn *pgx.Conn) (*pgconn.Not
 		if err == nil || ctx.Err() != nil || quiet.Err() == nil {
 			return notification, err
 		}
-		asking, cancel := context.WithTimeout(ctx, db.quiet)
+		asking, cancel := context.WithTimeout(ctx, db.answer)
 		err = conn.Ping(asking)
 		cancel()
 		if err != nil {

@@ -31,7 +31,10 @@ func lead(ctx context.Context, db *postgres.DB, key int64, name string, leads ch
 	result := make(chan error, 1)
 	go func() {
 		result <- db.Lead(ctx, key, func(ctx context.Context) error {
-			leads <- name
+			select {
+			case leads <- name:
+			case <-ctx.Done():
+			}
 			<-ctx.Done()
 			ends <- context.Cause(ctx)
 			return ctx.Err()
@@ -123,7 +126,7 @@ func TestLead(t *testing.T) {
 		t.Parallel()
 		network := newNetwork(t, postgrestest.URL(t))
 		db := network.open(t)
-		postgres.SetQuiet(db, 50*time.Millisecond)
+		postgres.SetQuiet(db, 50*time.Millisecond, time.Second)
 		leads, ends := make(chan string), make(chan error, 2)
 		ctx, end := context.WithCancel(t.Context())
 		done := lead(ctx, db, postgres.LockKey("test", "silent"), "it", leads, ends)

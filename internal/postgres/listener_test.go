@@ -68,7 +68,7 @@ func TestListener(t *testing.T) {
 	t.Run("stays on a quiet connection", func(t *testing.T) {
 		t.Parallel()
 		db := postgrestest.Open(t)
-		postgres.SetQuiet(db, 5*time.Millisecond)
+		postgres.SetQuiet(db, 5*time.Millisecond, patient)
 		wakes := make(chan string, 16)
 		listener := db.NewListener()
 		listener.On("c", func(payload string) { wakes <- payload })

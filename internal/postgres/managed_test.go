@@ -192,7 +192,7 @@ func TestManagedServer(t *testing.T) {
 
 func TestParentKilled(t *testing.T) {
 	t.Parallel()
-	dir := folder(t)
+	dir := clusterFolder(t)
 	program, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -327,7 +327,7 @@ func TestLongFolder(t *testing.T) {
 
 func TestWhatAnEarlierServerLeft(t *testing.T) {
 	t.Parallel()
-	dir := folder(t)
+	dir := clusterFolder(t)
 	db := open(t, Options{Dir: dir})
 	mustExec(t, db, "create table t as select 1 as i")
 	cluster := db.server.cluster
@@ -417,7 +417,7 @@ func TestWhatAnEarlierServerLeft(t *testing.T) {
 func TestServerKilled(t *testing.T) {
 	t.Parallel()
 	registry := prometheus.NewRegistry()
-	db := open(t, Options{Dir: folder(t), Registerer: registry})
+	db := open(t, Options{Dir: clusterFolder(t), Registerer: registry})
 	mustExec(t, db, "create table t as select 1 as i")
 	for round := range 3 {
 		before := db.server.pid.Load()
@@ -446,7 +446,7 @@ func TestServerThatCannotComeBack(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
 	db := open(t, Options{
-		Dir: folder(t), Logger: slog.New(slog.NewTextHandler(&log, nil)),
+		Dir: clusterFolder(t), Logger: slog.New(slog.NewTextHandler(&log, nil)),
 		patience: &patience{firstPause: time.Millisecond, maxPause: 10 * time.Millisecond, steady: time.Hour, giveUp: 500 * time.Millisecond},
 	})
 	if err := os.Rename(filepath.Join(db.server.cluster.data, "global"), filepath.Join(db.server.cluster.data, "lost")); err != nil {
@@ -473,7 +473,7 @@ func TestServerThatCannotComeBack(t *testing.T) {
 
 func TestServerThatNeverStarts(t *testing.T) {
 	t.Parallel()
-	dir := folder(t)
+	dir := clusterFolder(t)
 	db, err := Open(t.Context(), Options{Dir: dir, Settings: map[string]string{"shared_buffers": "plenty"}})
 	if err == nil {
 		t.Fatal(db.Close(t.Context()))

@@ -24,7 +24,7 @@ func gather(t *testing.T, registry *prometheus.Registry) map[string]float64 {
 func TestPoolMetrics(t *testing.T) {
 	t.Parallel()
 	registry := prometheus.NewRegistry()
-	db := open(t, Options{Dir: folder(t), MaxConns: 3, Registerer: registry})
+	db := open(t, Options{Dir: clusterFolder(t), MaxConns: 3, Registerer: registry})
 	conn, err := db.Pool().Acquire(t.Context())
 	if err != nil {
 		t.Fatal(err)

@@ -19,35 +19,44 @@ import (
 // unlockedFor is how old a folder without a lock is when nobody is about to use it.
 const unlockedFor = 10 * time.Minute
 
+// templateName changes when clusters of an older name can no longer be used.
+const templateName = "template-1"
+
 // prepare makes the folder of this process's server: a copy of a cluster that
-// initdb made once for this user, since a copy takes a tenth of the time.
-func prepare(ctx context.Context) (string, error) {
+// initdb made once for this user, since a copy takes a tenth of the time. It
+// returns the template as well.
+func prepare(ctx context.Context) (dir, template string, err error) {
 	base := filepath.Join(os.TempDir(), "g4fagent-postgrestest-"+strconv.Itoa(os.Geteuid()))
 	if err := makeOwn(base); err != nil {
-		return "", err
+		return "", "", err
 	}
+	template = filepath.Join(base, templateName)
+	if err := makeReady(ctx, base, template); err != nil {
+		return "", "", err
+	}
+	if dir, err = os.MkdirTemp(base, "run-"); err != nil {
+		return "", "", fmt.Errorf("make the server's folder: %w", err)
+	}
+	if err := copyTree(filepath.Join(template, "cluster"), filepath.Join(dir, "cluster")); err != nil {
+		return "", "", errors.Join(fmt.Errorf("copy the template: %w", err), os.RemoveAll(dir))
+	}
+	return dir, template, nil
+}
+
+// makeReady tidies up and sees to the template, one process at a time.
+func makeReady(ctx context.Context, base, template string) error {
 	unlock, err := lock(filepath.Join(base, "lock"), syscall.LOCK_EX)
 	if err != nil {
-		return "", err
+		return err
 	}
 	defer unlock()
 	if err := removeAbandoned(base); err != nil {
-		return "", err
+		return err
 	}
-	template := filepath.Join(base, "template")
 	if _, err := os.Stat(template); errors.Is(err, fs.ErrNotExist) {
-		if err := makeTemplate(ctx, template); err != nil {
-			return "", err
-		}
+		return makeTemplate(ctx, template)
 	}
-	dir, err := os.MkdirTemp(base, "run-")
-	if err != nil {
-		return "", fmt.Errorf("make the server's folder: %w", err)
-	}
-	if err := copyTree(filepath.Join(template, "cluster"), filepath.Join(dir, "cluster")); err != nil {
-		return "", errors.Join(fmt.Errorf("copy the template: %w", err), os.RemoveAll(dir))
-	}
-	return dir, nil
+	return nil
 }
 
 // makeOwn makes the folder and refuses one that somebody else made in its place.
@@ -63,7 +72,7 @@ func makeOwn(base string) error {
 	if !ok || !info.IsDir() || int(stat.Uid) != os.Geteuid() {
 		return fmt.Errorf("%s is not this user's folder", base)
 	}
-	return os.Chmod(base, 0o711) //nolint:gosec // the server's account passes through
+	return os.Chmod(base, 0o711) // the server's account passes through
 }
 
 func makeTemplate(ctx context.Context, template string) error {
@@ -113,11 +122,9 @@ func removeAbandoned(base string) error {
 
 func abandoned(run string) bool {
 	path := filepath.Join(run, "lock")
-	if info, err := os.Stat(path); err != nil {
-		info, err = os.Stat(run)
+	if _, err := os.Stat(path); err != nil {
+		info, err := os.Stat(run)
 		return err == nil && time.Since(info.ModTime()) > unlockedFor
-	} else if !info.Mode().IsRegular() {
-		return false
 	}
 	unlock, err := lock(path, syscall.LOCK_EX|syscall.LOCK_NB)
 	if err != nil {

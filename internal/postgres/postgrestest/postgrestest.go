@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -94,13 +95,19 @@ func database(t testing.TB) (*server, string) {
 func start() (*server, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), startWait)
 	defer cancel()
-	dir, err := prepare(ctx)
+	dir, template, err := prepare(ctx)
 	if err != nil {
 		return nil, err
 	}
 	db, err := postgres.Open(ctx, options(dir))
 	if err != nil {
 		return nil, err
+	}
+	if aside, _ := filepath.Glob(filepath.Join(dir, "cluster.v*")); len(aside) > 0 {
+		// The template is of a Postgres that is no longer there: the next process makes another.
+		if err := os.RemoveAll(template); err != nil {
+			return nil, fmt.Errorf("remove the old template: %w", err)
+		}
 	}
 	return &server{db: db, dir: dir}, nil
 }

@@ -1,6 +1,14 @@
 package postgrestest_test
 
 import (
+	"io"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -37,4 +45,77 @@ func TestURLNamesADatabaseForAnotherProcess(t *testing.T) {
 	if err := conn.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func TestSeveralProcessesAndUsersAtOnce(t *testing.T) {
+	t.Parallel()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, ordinary := self, (*syscall.Credential)(nil)
+	if os.Geteuid() == 0 {
+		program, ordinary = reachable(t, self), postgresUser(t)
+	}
+	var runs sync.WaitGroup
+	for _, as := range []*syscall.Credential{nil, nil, ordinary, ordinary} {
+		runs.Go(func() {
+			cmd := exec.CommandContext(t.Context(), program, "-test.run=TestEachTestHasADatabaseOfItsOwn|TestURL")
+			cmd.Dir, cmd.SysProcAttr = "/", &syscall.SysProcAttr{Credential: as}
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Errorf("as %+v: %v\n%s", as, err, out)
+			}
+		})
+	}
+	runs.Wait()
+}
+
+// reachable is a copy of the program that every user may run.
+func reachable(t *testing.T, program string) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "g4fagent-program-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	source, err := os.Open(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer source.Close()
+	target, err := os.OpenFile(filepath.Join(dir, "program"), os.O_CREATE|os.O_WRONLY, 0o755)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(target, source); err != nil {
+		t.Fatal(err)
+	}
+	if err := target.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return target.Name()
+}
+
+func postgresUser(t *testing.T) *syscall.Credential {
+	t.Helper()
+	u, err := user.Lookup("postgres")
+	if err != nil {
+		t.Fatal(err)
+	}
+	uid, err := strconv.ParseUint(u.Uid, 10, 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gid, err := strconv.ParseUint(u.Gid, 10, 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
 }
