@@ -60,3 +60,14 @@ func (h *Handlers) DeleteProject(ctx context.Context, c DeleteProject) (Receipt,
 		return s.Delete(eventschema.ProjectDeleted{ProjectID: c.ProjectID}, c.Match)
 	})
 }
+
+// ProjectSessions lists the sessions that were ever added to a project, oldest
+// first, as the log has them now. Whoever completes the project's deletion closes
+// them.
+func (h *Handlers) ProjectSessions(ctx context.Context, projectID string) ([]string, error) {
+	past, err := current[project.State, eventschema.ProjectEvent](ctx, h, projectStream(projectID))
+	if err != nil {
+		return nil, err
+	}
+	return past.State.Sessions.IDs(), nil
+}
