@@ -58,7 +58,7 @@ func (q Reads) recentRuns(ctx context.Context, ids ...string) (map[string]int, e
 func project(p projects.Project, runs24h map[string]int) api.Project {
 	return api.Project{
 		ID: p.ID, Name: p.Name, Description: p.Description, Status: p.Status, Environment: p.Environment, Repo: p.Repo,
-		Stats:     api.ProjectStats{Sessions: p.Sessions, Runs24h: runs24h[p.ID]},
+		Stats:     api.ProjectStats{Sessions: p.Sessions, Runs24H: runs24h[p.ID]},
 		CreatedAt: api.Time(p.CreatedAt), UpdatedAt: api.Time(p.UpdatedAt),
 	}
 }
