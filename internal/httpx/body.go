@@ -85,16 +85,23 @@ func (a *arriving) all(length int64, held *holding) ([]byte, error) {
 	if length > a.limit {
 		return nil, errTooLarge.With("max_bytes", a.limit)
 	}
-	raw := make([]byte, 0, min(max(length, 511), firstRead)+1)
+	first := int64(bytes.MinRead)
+	if length >= 0 {
+		first = min(length, firstRead) + 1 // one more, so that the end is seen without growing
+	}
+	if err := held.add(first); err != nil {
+		return nil, err
+	}
+	raw := make([]byte, 0, first)
 	for {
 		if len(raw) == cap(raw) {
-			raw = slices.Grow(raw, len(raw))
+			if err := held.add(int64(cap(raw))); err != nil {
+				return nil, err
+			}
+			raw = slices.Grow(raw, cap(raw))
 		}
 		n, err := a.Read(raw[len(raw):cap(raw)])
 		raw = raw[:len(raw)+n]
-		if err := held.add(int64(n)); err != nil {
-			return nil, err
-		}
 		switch {
 		case errors.Is(err, io.EOF):
 			return raw, nil
