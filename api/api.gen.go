@@ -969,9 +969,11 @@ type ProviderSettings struct {
 	APIKey *string `json:"api_key,omitempty"`
 
 	// BaseURL In place of the provider's usual one.
-	BaseURL *string    `json:"base_url,omitempty"`
-	Enabled *bool      `json:"enabled,omitempty"`
-	Extra   FreeObject `json:"extra,omitempty"`
+	BaseURL *string `json:"base_url,omitempty"`
+	Enabled *bool   `json:"enabled,omitempty"`
+
+	// Extra Members to set in the body of every request for an answer.
+	Extra FreeObject `json:"extra,omitempty"`
 
 	// Headers Sent with every request.
 	Headers map[string]string `json:"headers,omitempty"`
