@@ -159,8 +159,10 @@ func TestHasherIsBounded(t *testing.T) {
 	gone, leave := context.WithCancelCause(t.Context())
 	left := errors.New("the client left")
 	leave(left)
-	if _, err := h.Hash(gone, secret); !errors.Is(err, left) {
-		t.Errorf("Hash answers %v, want the context's cause", err)
+	for range 8 {
+		if _, err := h.Hash(gone, secret); !errors.Is(err, left) {
+			t.Errorf("Hash answers %v, want the context's cause", err)
+		}
 	}
 }
 

@@ -80,6 +80,20 @@ func TestRules(t *testing.T) {
 		})
 	}
 
+	t.Run("a name in wide letters is the name", func(t *testing.T) {
+		t.Parallel()
+		if (password.Rules{}).Check("liddell-1862", "Ｌｉｄｄｅｌｌ") == nil {
+			t.Error("the name is accepted")
+		}
+	})
+
+	t.Run("characters count as they are hashed, not as they are typed", func(t *testing.T) {
+		t.Parallel()
+		if (password.Rules{}).Check("e\u0301e\u0300e\u0302y7") == nil {
+			t.Error("five letters, eight characters with their accents, are accepted")
+		}
+	})
+
 	t.Run("an installation can ask for more", func(t *testing.T) {
 		t.Parallel()
 		rules := password.Rules{MinLength: 15}
