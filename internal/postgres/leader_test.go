@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"context"
 	"errors"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -137,6 +138,23 @@ func TestLead(t *testing.T) {
 		}
 		end()
 		receive(t, "the end", done)
+	})
+
+	t.Run("is seen by others, whatever the key", func(t *testing.T) {
+		t.Parallel()
+		db := postgrestest.Open(t)
+		for _, key := range []int64{0, 1, -1, math.MinInt64, math.MaxInt64, 1 << 32, -1 << 31} {
+			err := db.Lead(t.Context(), key, func(ctx context.Context) error {
+				held, err := db.Held(ctx, key, key^1)
+				if err != nil || !held[key] || held[key^1] {
+					t.Errorf("%d: held %v, %v", key, held, err)
+				}
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		}
 	})
 
 	t.Run("tries again after a failure and stops at success", func(t *testing.T) {
