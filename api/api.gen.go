@@ -152,7 +152,7 @@ const (
 
 // Defines values for StreamEndReason.
 const (
-	StreamEndReasonDeleted  StreamEndReason = "deleted"
+	StreamEndReasonError    StreamEndReason = "error"
 	StreamEndReasonExpired  StreamEndReason = "expired"
 	StreamEndReasonFinished StreamEndReason = "finished"
 	StreamEndReasonRevoked  StreamEndReason = "revoked"
