@@ -54,6 +54,7 @@ type Options struct {
 	Keys       KeyIndex
 	Snapshots  Snapshots
 	Passwords  Passwords
+	Rules      PasswordRules
 	Tokens     Tokens
 	Throttle   Throttle
 	Refusals   *Refusals
@@ -73,6 +74,7 @@ type Handlers struct {
 	states *stateCache
 
 	passwords Passwords
+	rules     PasswordRules
 	tokens    Tokens
 	throttle  Throttle
 	refusals  *Refusals
@@ -94,7 +96,7 @@ func New(o Options) (*Handlers, error) {
 	}
 	return &Handlers{
 		log: o.Log, vault: o.Vault, keys: o.Keys, states: states,
-		passwords: o.Passwords, tokens: o.Tokens, throttle: o.Throttle, refusals: o.Refusals,
+		passwords: o.Passwords, rules: o.Rules, tokens: o.Tokens, throttle: o.Throttle, refusals: o.Refusals,
 		now: o.Now, limits: o.Limits, metrics: m,
 	}, nil
 }

@@ -27,7 +27,11 @@ type Passwords interface {
 	// VerifyNobody costs what Verify costs: an unknown account must not answer
 	// faster than a known one.
 	VerifyNobody(ctx context.Context, password string) error
-	// Check refuses a password that is too weak to be chosen.
+}
+
+// PasswordRules refuse a password that is too weak to be chosen; hints are what
+// an attacker would try first, such as the account's own name.
+type PasswordRules interface {
 	Check(password string, hints ...string) error
 }
 
@@ -39,12 +43,12 @@ type Tokens interface {
 	ReadAPIKey(key string) (userID, keyID, verifier string, ok bool)
 }
 
-// Throttle slows guessing down.
+// Throttle slows guessing down. Each admitted attempt counts as failed until it
+// has succeeded.
 type Throttle interface {
 	// Admit returns an error with RetryAfter when account or address has failed
 	// too often.
 	Admit(account, address string) error
-	Failed(account, address string)
 	Succeeded(account, address string)
 }
 
@@ -86,7 +90,6 @@ func (h *Handlers) LogInWithPassword(ctx context.Context, email, password string
 		return Login{}, err
 	}
 	if !ok {
-		h.throttle.Failed(hash, address)
 		h.refusals.LoginFailed(ctx, "password", hash, ErrInvalidCredentials.Code)
 		return Login{}, ErrInvalidCredentials
 	}
@@ -130,10 +133,10 @@ func (h *Handlers) LogInWithAPIKey(ctx context.Context, key string) (Login, erro
 		ok = account.State.Keys[keyID] == verifier && verifier != ""
 	}
 	if !ok {
-		h.throttle.Failed("key "+keyID, address)
 		h.refusals.LoginFailed(ctx, "api_key", "", ErrInvalidCredentials.Code)
 		return Login{}, ErrInvalidCredentials
 	}
+	h.throttle.Succeeded("key "+keyID, address)
 	return h.logIn(ctx, userID, account.State, "api_key", keyID)
 }
 

@@ -117,7 +117,7 @@ func (h *Handlers) UpdateUser(ctx context.Context, c UpdateUser) (Receipt, error
 }
 
 func (h *Handlers) newVerifier(ctx context.Context, password string, hints ...string) (string, error) {
-	if err := h.passwords.Check(password, hints...); err != nil {
+	if err := h.rules.Check(password, hints...); err != nil {
 		return "", err
 	}
 	return h.passwords.Hash(ctx, password)

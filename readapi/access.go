@@ -14,6 +14,7 @@ import (
 	"github.com/g4fagent/g4fagent/internal/fault"
 	"github.com/g4fagent/g4fagent/internal/httpx"
 	"github.com/g4fagent/g4fagent/internal/identity"
+	"github.com/g4fagent/g4fagent/internal/token"
 	"github.com/g4fagent/g4fagent/projections"
 	"github.com/g4fagent/g4fagent/projections/access"
 )
@@ -31,15 +32,11 @@ const (
 
 var errBlind = fault.New(fault.Unavailable, "unavailable", "Identities cannot be checked at the moment.").After(time.Second)
 
-// Login is what a token says: which login, of whom. Whether it is in force still
-// is not the token's to say.
-type Login struct{ UserID, Family string }
-
 // Tokens reads tokens; it reports false for any that it did not sign, or that
 // has expired.
 type Tokens interface {
-	ReadAccess(token string) (Login, bool)
-	ReadTicket(ticket, path string) (Login, bool)
+	ReadAccess(text string) (token.Login, bool)
+	ReadTicket(ticket, path string) (token.Login, bool)
 }
 
 // Feed is the log's live end.
@@ -100,7 +97,7 @@ func (a *Access) Watch(r eventlog.Record) {
 
 // Authenticate is who shows the credentials.
 func (a *Access) Authenticate(ctx context.Context, c httpx.Credentials) (identity.Principal, error) {
-	var login Login
+	var login token.Login
 	var ok bool
 	switch {
 	case c.Bearer != "":
@@ -120,14 +117,14 @@ func (a *Access) Recheck(ctx context.Context) error {
 	if p.LoginFamily == "" {
 		return nil // not by a login
 	}
-	now, err := a.principal(ctx, Login{UserID: p.UserID, Family: p.LoginFamily})
+	now, err := a.principal(ctx, token.Login{UserID: p.UserID, Family: p.LoginFamily})
 	if err == nil && !now.May(identity.Read) {
 		err = httpx.ErrUnauthorized
 	}
 	return err
 }
 
-func (a *Access) principal(ctx context.Context, login Login) (identity.Principal, error) {
+func (a *Access) principal(ctx context.Context, login token.Login) (identity.Principal, error) {
 	if a.feed.Silent() > maxSilence {
 		return identity.Principal{}, errBlind
 	}

@@ -12,7 +12,9 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/g4fagent/g4fagent/api"
 	"github.com/g4fagent/g4fagent/internal/fault"
+	"github.com/g4fagent/g4fagent/internal/identity"
 )
 
 var (
@@ -29,13 +31,13 @@ func (e *edge) receive(x *exchange, held *holding) (io.ReadCloser, error) {
 		return r.Body, e.admissible(o, nil)
 	}
 	body := &arriving{src: r.Body, x: x, limit: o.maxBytes, window: e.limits.Read}
-	switch o.body {
-	case rawBody:
+	switch o.Body {
+	case api.RawBody:
 		if r.ContentLength > o.maxBytes {
 			return nil, errTooLarge.With("max_bytes", o.maxBytes)
 		}
 		return body, nil
-	case noBody:
+	case api.NoBody:
 		body.limit = maxIgnored
 		return http.NoBody, body.drop()
 	default:
@@ -43,18 +45,22 @@ func (e *edge) receive(x *exchange, held *holding) (io.ReadCloser, error) {
 		if err != nil {
 			return nil, err
 		}
+		if x.request.IdempotencyKey != "" {
+			x.request.Input = raw
+			x.ctx = identity.WithRequest(x.ctx, x.request)
+		}
 		return newWhole(raw), e.admissible(o, raw)
 	}
 }
 
 // admissible reports why raw is no body for o, or nil.
 func (e *edge) admissible(o *operation, raw []byte) error {
-	if o.body != jsonBody {
+	if o.Body != api.JSONBody {
 		return nil
 	}
 	text := bytes.TrimSpace(raw)
 	if len(text) == 0 {
-		if o.required {
+		if o.BodyRequired {
 			return errMissingBody
 		}
 		return nil
@@ -65,7 +71,7 @@ func (e *edge) admissible(o *operation, raw []byte) error {
 	if text[0] != '{' {
 		return errNotObject
 	}
-	if o.required && len(bytes.TrimSpace(text[1:len(text)-1])) == 0 {
+	if o.BodyRequired && len(bytes.TrimSpace(text[1:len(text)-1])) == 0 {
 		return errMissingBody
 	}
 	return e.validate(o.Name, raw)
@@ -112,20 +118,13 @@ func fieldName(pointer jsontext.Pointer) string {
 	return strings.Join(slices.Collect(pointer.Tokens()), ".")
 }
 
-// parameterFault is what generated code reports about a parameter. Its errors
-// have no type, only a text that ends in, or goes on after, the name.
+// parameterFault is what generated code reports about a parameter: its error has
+// no type, only a text with the name before the reason.
 func parameterFault(err error) error {
-	text := err.Error()
-	for _, before := range []string{"parameter ", "argument ", "value for "} {
-		_, rest, ok := strings.Cut(text, before)
-		if !ok {
-			continue
-		}
-		name := rest
-		if i := strings.IndexAny(rest, " :,"); i >= 0 {
-			name = rest[:i]
-		}
-		return errInvalidRequest.Saying("The parameter %s is not valid.", name).With("field", name)
+	rest, ok := strings.CutPrefix(err.Error(), "parameter ")
+	name, _, named := strings.Cut(rest, ":")
+	if !ok || !named {
+		return errInvalidRequest
 	}
-	return errInvalidRequest
+	return errInvalidRequest.Saying("The parameter %s is not valid.", name).With("field", name)
 }

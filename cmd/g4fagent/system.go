@@ -1,0 +1,357 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/g4fagent/g4fagent/api"
+	"github.com/g4fagent/g4fagent/commands"
+	"github.com/g4fagent/g4fagent/commands/rest"
+	"github.com/g4fagent/g4fagent/eventschema"
+	"github.com/g4fagent/g4fagent/internal/eventlog"
+	"github.com/g4fagent/g4fagent/internal/fault"
+	"github.com/g4fagent/g4fagent/internal/feed"
+	"github.com/g4fagent/g4fagent/internal/hostload"
+	"github.com/g4fagent/g4fagent/internal/httpx"
+	"github.com/g4fagent/g4fagent/internal/identity"
+	"github.com/g4fagent/g4fagent/internal/password"
+	"github.com/g4fagent/g4fagent/internal/postgres"
+	"github.com/g4fagent/g4fagent/internal/snapshot"
+	"github.com/g4fagent/g4fagent/internal/token"
+	"github.com/g4fagent/g4fagent/projections"
+	"github.com/g4fagent/g4fagent/projections/idempotency"
+	"github.com/g4fagent/g4fagent/readapi"
+	"github.com/g4fagent/g4fagent/readapi/live"
+)
+
+// system is the running server.
+type system struct {
+	*foundation
+
+	config   *config
+	tokens   *token.Tokens
+	handlers *commands.Handlers
+	refusals *commands.Refusals
+	feed     *feed.Feed
+	engine   *projections.Engine
+	awaiter  *projections.Awaiter
+	listener *postgres.Listener
+	access   *readapi.Access
+	handler  http.Handler
+}
+
+// endpoints are all operations of the document. One without a method here does
+// not compile.
+type endpoints struct {
+	rest.Commands
+	readapi.Reads
+	later
+}
+
+var _ api.StrictServerInterface = endpoints{}
+
+// newSystem puts everything together, from the log up to HTTP.
+func newSystem(ctx context.Context, c *config, base *foundation, server *httpx.Server, r prometheus.Registerer) (*system, error) {
+	s := &system{foundation: base, config: c, listener: base.db.NewListener()}
+	var err error
+	if s.tokens, err = token.New(token.Options{
+		Issuer: base.vault.HMACHex("token issuer"), Keys: [][32]byte{base.vault.DeriveKey("tokens")}, AccessTTL: c.accessTTL,
+		Hash: base.vault.HMAC, Operator: token.Holder{UserID: commands.ServiceUserID, KeyID: commands.ConfiguredKeyID},
+	}); err != nil {
+		return nil, err
+	}
+	if err := s.newCommands(ctx, r); err != nil {
+		return nil, err
+	}
+	if err := s.newReadModels(ctx, r); err != nil {
+		return nil, err
+	}
+	return s, s.newHTTP(ctx, server, r)
+}
+
+func (s *system) newCommands(ctx context.Context, r prometheus.Registerer) error {
+	hasher, err := password.NewHasher(password.HasherOptions{Registerer: r})
+	if err != nil {
+		return err
+	}
+	snapshots, err := snapshot.Open(ctx, s.db.Pool())
+	if err != nil {
+		return err
+	}
+	s.refusals = commands.NewRefusals(eventlog.Publisher{Log: s.log}, s.vault, time.Now, s.logger)
+	s.handlers, err = commands.New(commands.Options{
+		Log: s.log, Vault: s.vault, Keys: idempotency.Index{DB: s.db.Pool()}, Snapshots: snapshots,
+		Passwords: hasher, Rules: password.Rules{}, Tokens: s.tokens,
+		Throttle: password.NewThrottle(password.ThrottleOptions{Registerer: r}), Refusals: s.refusals,
+		Now: time.Now, Limits: s.commandLimits(), Logger: s.logger, Registerer: r,
+	})
+	return err
+}
+
+// newReadModels sets the read models up and what waits for them.
+func (s *system) newReadModels(ctx context.Context, r prometheus.Registerer) error {
+	installation, err := s.handlers.EnsureInstallation(ctx)
+	if err != nil {
+		return err
+	}
+	all := projectors()
+	if err := projections.Setup(ctx, s.db.Pool(), installation, all...); err != nil {
+		return fmt.Errorf("set up the read models: %w", err)
+	}
+	s.awaiter = projections.NewAwaiter(projections.AwaiterOptions{Projectors: all, Pool: s.db.Pool(), Logger: s.logger, Registerer: r})
+	s.engine, err = projections.NewEngine(projections.Options{
+		Pool: s.db.Pool(), Log: s.log, Source: source(s.log), Catalogue: eventschema.All, Sealer: s.vault, Projectors: all,
+		InstallationID: installation, Awaiter: s.awaiter, Logger: s.logger, Registerer: r,
+	})
+	if err != nil {
+		return err
+	}
+	s.listener.On(projections.Channel, func(string) { s.awaiter.Wake() })
+	s.feed = feed.New(s.log, time.Now)
+	s.access, err = readapi.NewAccess(s.db.Pool(), s.tokens, s.feed, progress{s.awaiter})
+	if err != nil {
+		return err
+	}
+	s.feed.Watch(s.access.Watch)
+	return nil
+}
+
+func (s *system) newHTTP(ctx context.Context, server *httpx.Server, r prometheus.Registerer) error {
+	hub := live.NewHub(s.log, s.vault, live.Limits{PerUser: s.config.maxPerUser, PerNode: s.config.maxStreams}, s.logger, r)
+	s.feed.Watch(hub.Watch)
+	proxies, err := s.config.trustedProxies()
+	if err != nil {
+		return err
+	}
+	statistics := httpx.NewStatistics(time.Now)
+	s.handler, err = httpx.New(httpx.Options{
+		BasePath: s.config.basePath, Beside: s.beside(r), TrustedProxies: proxies, Origins: s.config.origins,
+		Limits: httpx.Limits{Streams: s.config.maxStreams}, Hooks: s.hooks(), Log: s.logger, Metrics: r, Statistics: statistics,
+	}, endpoints{
+		Commands: rest.Commands{Handlers: s.handlers, Visibility: visibility{s.awaiter, s.feed}, Tickets: s.tokens},
+		Reads: readapi.Reads{
+			DB: s.db.Pool(), Log: s.log, Sealer: s.vault, Sum: s.vault.HMAC, Hub: hub, Access: s.access, Stopping: server.Streams(), Now: time.Now,
+			Node: readapi.Node{
+				Version: version, Build: build, BasePath: s.config.basePath, Started: time.Now(), Limits: s.shownLimits(),
+				Checks: s.checks, Requests: statistics.Stats, Load: hostload.NewMeter(ctx, time.Now, s.logger),
+			},
+		},
+	})
+	return err
+}
+
+// Keys of the advisory locks by which nodes agree who does what.
+var (
+	projecting = postgres.LockKey("g4fagent", "projections")
+)
+
+// jobs are what runs as long as the server does.
+func (s *system) jobs() map[string]func(context.Context) error {
+	return map[string]func(context.Context) error{
+		"the feed":        s.feed.Run,
+		"the refusals":    s.refusals.Run,
+		"the read models": func(ctx context.Context) error { return s.db.Lead(ctx, projecting, s.engine.Run) },
+		"the awaiter":     s.awaiter.Run,
+		"the listener":    s.listener.Run,
+		"Postgres":        func(ctx context.Context) error { return until(ctx, s.db.Done(), s.db.Err) },
+		"the event store": func(ctx context.Context) error {
+			if s.node == nil {
+				<-ctx.Done()
+				return nil
+			}
+			return until(ctx, s.node.Done(), s.node.Err)
+		},
+	}
+}
+
+// until waits for the end of something that should not end.
+func until(ctx context.Context, done <-chan struct{}, cause func() error) error {
+	select {
+	case <-done:
+		return cause()
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+// visibility waits for read models, and for this node's own view of who may act.
+type visibility struct {
+	awaiter *projections.Awaiter
+	feed    *feed.Feed
+}
+
+// Await implements rest.Visibility.
+func (v visibility) Await(ctx context.Context, at eventlog.Position, types []string) bool {
+	lagging, err := v.awaiter.WaitTypes(ctx, at, types)
+	for _, t := range types {
+		if strings.HasPrefix(t, "user.") || strings.HasPrefix(t, "auth.") {
+			return v.feed.Wait(ctx, at) != nil || lagging || err != nil
+		}
+	}
+	return lagging || err != nil
+}
+
+// progress waits for read models by name.
+type progress struct{ awaiter *projections.Awaiter }
+
+// Await implements readapi.Progress.
+func (p progress) Await(ctx context.Context, at eventlog.Position, readModels ...string) bool {
+	lagging, err := p.awaiter.Wait(ctx, at, readModels)
+	return lagging || err != nil
+}
+
+func (s *system) hooks() httpx.Hooks {
+	return httpx.Hooks{
+		Authenticate:  s.authenticate,
+		Exists:        s.exists,
+		AwaitPosition: s.awaitPosition,
+		Refused:       func(ctx context.Context, r httpx.Refusal) { s.refusals.AccessDenied(ctx, r.Code) },
+	}
+}
+
+func (s *system) authenticate(ctx context.Context, c httpx.Credentials) (identity.Principal, error) {
+	if s.config.authDisabled {
+		return identity.Principal{UserID: commands.FirstAdminID, Kind: identity.User, Roles: []string{"admin"}}, nil
+	}
+	return s.access.Authenticate(ctx, c)
+}
+
+// exists says of a request whose body is wrong whether what its path names is
+// there: the path is the first mistake.
+func (s *system) exists(ctx context.Context, _ api.Operation, params map[string]string) error {
+	return s.handlers.Exists(ctx, params)
+}
+
+var (
+	errPosition = fault.New(fault.Invalid, "invalid_request", "X-Min-Position is no position of this log.").With("field", "X-Min-Position")
+	errLagging  = fault.New(fault.Unavailable, "unavailable", "The read models have not reached X-Min-Position yet.").After(time.Second)
+)
+
+const minPositionWithin = 2 * time.Second
+
+// awaitPosition lets a GET see what another node has written.
+func (s *system) awaitPosition(ctx context.Context, raw string) error {
+	position, err := eventlog.ParsePosition(raw)
+	if err != nil {
+		return errPosition
+	}
+	if s.feed.Position().Less(position) {
+		head, err := s.log.Head(ctx)
+		if err != nil {
+			return err
+		}
+		if head.Less(position) {
+			return errPosition
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, minPositionWithin)
+	defer cancel()
+	if lagging, err := s.awaiter.Wait(ctx, position, projectorNames()); lagging || err != nil {
+		httpx.Header(ctx).Set("X-Read-Model", "lagging")
+	}
+	return nil
+}
+
+func projectorNames() []string {
+	var names []string
+	for _, p := range projectors() {
+		names = append(names, p.Name)
+	}
+	return names
+}
+
+func (s *system) commandLimits() commands.Limits {
+	return commands.Limits{MaxSessionsPerProject: maxSessionsPerProject, MaxProjects: maxProjects, RefreshTTL: s.config.refreshTTL}
+}
+
+// What the platform bounds; GET /capabilities tells.
+const (
+	maxProjects           = 1000
+	maxSessionsPerProject = 10_000
+	maxFileSize           = 2 << 20
+	maxUploadSize         = 200 << 20
+	maxContextTokens      = 200_000
+)
+
+func (s *system) shownLimits() api.Limits {
+	return api.Limits{
+		MaxProjects: maxProjects, MaxSessionsPerProject: maxSessionsPerProject, MaxFileSizeBytes: maxFileSize,
+		MaxUploadSizeBytes: maxUploadSize, MaxContextTokens: maxContextTokens,
+	}
+}
+
+// beside is what stands beside the API.
+func (s *system) beside(r prometheus.Registerer) map[string]http.Handler {
+	handlers := map[string]http.Handler{
+		"/livez":        http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, map[string]bool{"ok": true}) }),
+		"/readyz":       http.HandlerFunc(s.readyz),
+		"/openapi.json": document("application/json", api.JSON()),
+		"/openapi.yaml": document("application/yaml", api.YAML()),
+	}
+	if gatherer, ok := r.(prometheus.Gatherer); ok {
+		handlers["/metrics"] = promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{})
+	}
+	return handlers
+}
+
+func document(contentType string, body []byte) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", contentType)
+		if _, err := w.Write(body); err != nil {
+			return // the client has left
+		}
+	})
+}
+
+// readyz tells a load balancer whether to send requests here.
+func (s *system) readyz(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), checkWithin)
+	defer cancel()
+	ready := s.log.Up() && s.db.Health(ctx) == nil && s.feed.Silent() == 0
+	status := http.StatusOK
+	if !ready {
+		status = http.StatusServiceUnavailable
+	}
+	answer(w, status, map[string]bool{"ok": ready})
+}
+
+func answer(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	if err := json.NewEncoder(w).Encode(body); err != nil {
+		slog.Debug("answer not written", slog.Any("error", err))
+	}
+}
+
+const checkWithin = 2 * time.Second
+
+// checks asks everything that the server depends on.
+func (s *system) checks(ctx context.Context) map[string]error {
+	ctx, cancel := context.WithTimeout(ctx, checkWithin)
+	defer cancel()
+	checks := map[string]error{"postgres": nil, "event_log": nil, "feed": nil}
+	if s.db.Health(ctx) != nil {
+		checks["postgres"] = fmt.Errorf("does not answer")
+	}
+	if !s.log.Up() {
+		checks["event_log"] = fmt.Errorf("does not answer")
+	}
+	if silent := s.feed.Silent(); silent > 0 {
+		checks["feed"] = fmt.Errorf("has not seen the log for %s", silent.Round(time.Second))
+	}
+	for _, st := range s.engine.Status() {
+		checks["read_model_"+st.Name] = nil
+		if st.Stuck != nil {
+			checks["read_model_"+st.Name] = fmt.Errorf("is stuck at %s (%s) since %s", st.Stuck.Position, st.Stuck.Event, st.Stuck.Since.Format(time.RFC3339))
+		}
+	}
+	return checks
+}

@@ -1,0 +1,87 @@
+package commands
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/g4fagent/g4fagent/domain/installation"
+	"github.com/g4fagent/g4fagent/domain/user"
+	"github.com/g4fagent/g4fagent/eventschema"
+	"github.com/g4fagent/g4fagent/internal/ident"
+	"github.com/g4fagent/g4fagent/internal/identity"
+)
+
+const installationStream = "installation"
+
+// Fixed ids: the first administrator, and the account that the configured API
+// key acts as.
+const (
+	FirstAdminID  = "user_admin"
+	ServiceUserID = "user_service"
+	// ConfiguredKeyID names the API key of the configuration.
+	ConfiguredKeyID = "configured"
+)
+
+// EnsureInstallation makes the log's first event, if there is none yet, and
+// returns the id in it.
+func (h *Handlers) EnsureInstallation(ctx context.Context) (string, error) {
+	id, err := ident.New("inst")
+	if err != nil {
+		return "", err
+	}
+	t := target{command: "EnsureInstallation", stream: installationStream}
+	if _, err := decide(asServer(ctx), h, t, func(s installation.State) ([]eventschema.InstallationEvent, error) {
+		return s.Create(eventschema.InstallationCreated{InstallationID: id})
+	}); err != nil {
+		return "", fmt.Errorf("make the installation: %w", err)
+	}
+	past, err := known[installation.State, eventschema.InstallationEvent](ctx, h, installationStream)
+	return past.State.ID, err
+}
+
+// HasFirstAdmin reports whether the first administrator was made already.
+func (h *Handlers) HasFirstAdmin(ctx context.Context) (bool, error) {
+	past, err := current[user.State, eventschema.UserEvent](ctx, h, userStream(FirstAdminID))
+	return past.State.Exists, err
+}
+
+// CreateFirstAdmin makes the first administrator. Doing it again changes nothing.
+func (h *Handlers) CreateFirstAdmin(ctx context.Context, name, email, password string) error {
+	_, err := h.CreateUser(asServer(ctx), CreateUser{ID: FirstAdminID, Name: name, Email: email, Password: password, Roles: []string{"admin"}})
+	if err != nil {
+		return fmt.Errorf("make the first administrator: %w", err)
+	}
+	return nil
+}
+
+// ConfigureAPIKey makes the key with this verifier the one that the service
+// account is reached by, instead of any other; an empty verifier takes it away.
+func (h *Handlers) ConfigureAPIKey(ctx context.Context, verifier string) error {
+	ctx = asServer(ctx)
+	t := target{command: "ConfigureAPIKey", stream: userStream(ServiceUserID)}
+	_, err := decide(ctx, h, t, func(s user.State) ([]eventschema.UserEvent, error) {
+		var events []eventschema.UserEvent
+		if !s.Exists {
+			if verifier == "" {
+				return nil, nil
+			}
+			events = append(events, eventschema.UserCreated{UserID: ServiceUserID, Name: "API key", Roles: []string{"developer"}})
+		}
+		if old := s.Keys[ConfiguredKeyID]; old != "" && old != verifier {
+			events = append(events, eventschema.UserAPIKeyRevoked{UserID: ServiceUserID, KeyID: ConfiguredKeyID})
+		}
+		if verifier != "" && s.Keys[ConfiguredKeyID] != verifier {
+			events = append(events, eventschema.UserAPIKeyIssued{UserID: ServiceUserID, KeyID: ConfiguredKeyID, Verifier: verifier})
+		}
+		return events, nil
+	})
+	if err != nil {
+		return fmt.Errorf("configure the API key: %w", err)
+	}
+	return nil
+}
+
+// asServer is ctx with the server itself as the actor.
+func asServer(ctx context.Context) context.Context {
+	return identity.WithPrincipal(ctx, identity.Server())
+}
