@@ -32,21 +32,21 @@ type Refusal struct {
 // or nobody could log in with an expired token at hand.
 func (e *edge) enter(x *exchange) error {
 	shown := credentials(x)
-	if x.operation.public && shown.Bearer == "" {
+	if x.operation.Public && shown.Bearer == "" {
 		return nil
 	}
 	principal, err := e.hooks.Authenticate(x.ctx, shown)
 	switch {
-	case x.operation.public && err != nil:
+	case x.operation.Public && err != nil:
 		return nil //nolint:nilerr // see above
 	case err != nil:
 		return err
-	case principal.Anonymous() && !x.operation.public:
+	case principal.Anonymous() && !x.operation.Public:
 		return ErrUnauthorized
 	}
 	x.principal = principal
 	x.ctx = identity.WithPrincipal(x.ctx, principal)
-	if !principal.May(x.operation.permission) {
+	if !principal.May(x.operation.Permission) {
 		return errForbidden
 	}
 	return nil
@@ -80,7 +80,7 @@ func (x *exchange) refused(e *edge, code string, status int) {
 	if status != http.StatusUnauthorized && status != http.StatusForbidden {
 		return
 	}
-	if x.operation == nil || x.operation.public || e.hooks.Refused == nil {
+	if x.operation == nil || x.operation.Public || e.hooks.Refused == nil {
 		return
 	}
 	e.hooks.Refused(x.ctx, Refusal{OperationID: x.operation.ID, Code: code, Status: status})

@@ -94,7 +94,7 @@ func (x *exchange) began() bool { return x.status != 0 }
 
 // streams reports whether the operation is a stream, which has no deadline and
 // may end anywhere.
-func (x *exchange) streams() bool { return x.operation != nil && x.operation.stream }
+func (x *exchange) streams() bool { return x.operation != nil && x.operation.Stream }
 
 type exchangeKey struct{}
 

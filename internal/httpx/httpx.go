@@ -18,6 +18,7 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/g4fagent/g4fagent/api"
 	"github.com/g4fagent/g4fagent/internal/identity"
 )
 
@@ -59,7 +60,7 @@ type Hooks struct {
 	// path of a request does not exist, or the principal may not see it. It is
 	// asked only when the request's body is wrong. params are the path's
 	// parameters by name.
-	Exists func(ctx context.Context, o Operation, params map[string]string) error
+	Exists func(ctx context.Context, o api.Operation, params map[string]string) error
 	// AwaitPosition returns when the read models have reached the position that
 	// a GET carries in X-Min-Position, or refuses one that is malformed or ahead
 	// of the log. It bounds its waiting itself.
@@ -120,10 +121,10 @@ func newEdge(o Options) (*edge, error) {
 }
 
 // assemble makes the handler of operations, which register binds to routes.
-func (e *edge) assemble(operations []Operation, register func(gin.IRouter)) (err error) {
+func (e *edge) assemble(operations []api.Operation, register func(gin.IRouter)) (err error) {
 	e.operations = make(map[route]*operation, len(operations))
 	for _, o := range operations {
-		e.operations[route{o.Method, ginPath(e.base, o.Path)}] = e.operationOf(o)
+		e.operations[route{o.Method, e.base + o.GinPath}] = e.operationOf(o)
 	}
 	e.engine, err = e.newEngine(register)
 	return err

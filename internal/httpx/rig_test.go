@@ -19,6 +19,7 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/g4fagent/g4fagent/api"
 	"github.com/g4fagent/g4fagent/internal/fault"
 	"github.com/g4fagent/g4fagent/internal/identity"
 )
@@ -35,18 +36,18 @@ type rig struct {
 	refused chan Refusal
 }
 
-var rigOperations = []Operation{
-	{ID: "get_root", Name: "GetRoot", Method: "GET", Path: "/", Permission: identity.Public, Public: true},
-	{ID: "post_login", Name: "Login", Method: "POST", Path: "/login", Permission: identity.Public, Public: true, Body: jsonBody, Required: true},
-	{ID: "get_things", Name: "ListThings", Method: "GET", Path: "/things", Permission: identity.Read},
-	{ID: "post_things", Name: "AddThing", Method: "POST", Path: "/things", Permission: identity.Write, Body: jsonBody, Required: true, MaxBytes: 64 << 10},
-	{ID: "get_thing", Name: "GetThing", Method: "GET", Path: "/things/{thing_id}", Permission: identity.Read},
-	{ID: "patch_thing", Name: "ChangeThing", Method: "PATCH", Path: "/things/{thing_id}", Permission: identity.Write, Body: jsonBody, Required: true},
-	{ID: "delete_thing", Name: "DeleteThing", Method: "DELETE", Path: "/things/{thing_id}", Permission: identity.Write},
-	{ID: "post_search", Name: "SearchThing", Method: "POST", Path: "/things/{thing_id}/search", Permission: identity.Read, Body: jsonBody, Required: true, BodyFirst: true},
-	{ID: "post_touch", Name: "TouchThing", Method: "POST", Path: "/things/{thing_id}/touch", Permission: identity.Write, Body: jsonBody},
-	{ID: "put_upload", Name: "Upload", Method: "PUT", Path: "/uploads/{upload_id}", Permission: identity.Write, Body: rawBody, MaxBytes: 1 << 20},
-	{ID: "get_stream", Name: "StreamThing", Method: "GET", Path: "/stream/{thing_id}", Permission: identity.Read, Stream: true},
+var rigOperations = []api.Operation{
+	{ID: "get_root", Name: "GetRoot", Method: "GET", GinPath: "/", Permission: identity.Public, Public: true},
+	{ID: "post_login", Name: "Login", Method: "POST", GinPath: "/login", Permission: identity.Public, Public: true, Body: api.JSONBody, BodyRequired: true, MaxBytes: 64 << 10},
+	{ID: "get_things", Name: "ListThings", Method: "GET", GinPath: "/things", Permission: identity.Read},
+	{ID: "post_things", Name: "AddThing", Method: "POST", GinPath: "/things", Permission: identity.Write, Body: api.JSONBody, BodyRequired: true, MaxBytes: 64 << 10},
+	{ID: "get_thing", Name: "GetThing", Method: "GET", GinPath: "/things/:thing_id", Permission: identity.Read},
+	{ID: "patch_thing", Name: "ChangeThing", Method: "PATCH", GinPath: "/things/:thing_id", Permission: identity.Write, Body: api.JSONBody, BodyRequired: true, MaxBytes: 64 << 10},
+	{ID: "delete_thing", Name: "DeleteThing", Method: "DELETE", GinPath: "/things/:thing_id", Permission: identity.Write},
+	{ID: "post_search", Name: "SearchThing", Method: "POST", GinPath: "/things/:thing_id/search", Permission: identity.Read, Body: api.JSONBody, BodyRequired: true, BodyFirst: true, MaxBytes: 64 << 10},
+	{ID: "post_touch", Name: "TouchThing", Method: "POST", GinPath: "/things/:thing_id/touch", Permission: identity.Write, Body: api.JSONBody, MaxBytes: 64 << 10},
+	{ID: "put_upload", Name: "Upload", Method: "PUT", GinPath: "/uploads/:upload_id", Permission: identity.Write, Body: api.RawBody, MaxBytes: 1 << 20},
+	{ID: "get_stream", Name: "StreamThing", Method: "GET", GinPath: "/stream/:thing_id", Permission: identity.Read, Stream: true},
 }
 
 // The tokens that the rig knows, and what their users may.
@@ -74,7 +75,7 @@ func newRig(t *testing.T, change ...func(*Options)) *rig {
 				}
 				return identity.Principal{}, ErrUnauthorized
 			},
-			Exists: func(_ context.Context, _ Operation, params map[string]string) error {
+			Exists: func(_ context.Context, _ api.Operation, params map[string]string) error {
 				if params["thing_id"] == "unknown" {
 					return fault.New(fault.NotFound, "thing_not_found", "There is no such thing.")
 				}
@@ -109,26 +110,26 @@ func newRig(t *testing.T, change ...func(*Options)) *rig {
 func (r *rig) bind(t *testing.T, router gin.IRouter) {
 	t.Helper()
 	for _, o := range rigOperations {
-		router.Handle(o.Method, r.base+templateParam.ReplaceAllString(o.Path, ":$1"), func(c *gin.Context) {
+		router.Handle(o.Method, r.base+o.GinPath, func(c *gin.Context) {
 			if limit, ok := c.GetQuery("limit"); ok {
 				if _, err := strconv.Atoi(limit); err != nil {
-					r.onParameter(c, errors.New("Invalid format for parameter limit: not an integer"), http.StatusBadRequest)
+					r.onParameter(c, errors.New("parameter limit: not an integer"), http.StatusBadRequest)
 					return
 				}
 			}
-			if o.Body == jsonBody {
+			if o.Body == api.JSONBody {
 				var body struct {
 					Name  string   `json:"name"`
 					Count int      `json:"count"`
 					Tags  []string `json:"tags"`
 				}
-				if err := c.ShouldBindJSON(&body); err != nil && (o.Required || !errors.Is(err, io.EOF)) {
+				if err := c.ShouldBindJSON(&body); err != nil && (o.BodyRequired || !errors.Is(err, io.EOF)) {
 					r.onBody(c, err)
 					return
 				}
 			}
 			if err := r.act(c.Request.Context(), c.Writer, c.Request); err != nil {
-				r.onHandler(c, err)
+				r.onError(c, err)
 			}
 		})
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -18,8 +17,6 @@ import (
 
 // route is how gin names what it matched.
 type route struct{ method, path string }
-
-var templateParam = regexp.MustCompile(`\{([^}]+)\}`)
 
 // newEngine is a gin engine that serves the operations and nothing else: no
 // redirects, no decoding of path parameters, and its refusals in our envelope.
@@ -49,11 +46,6 @@ func (e *edge) newEngine(register func(gin.IRouter)) (*gin.Engine, error) {
 		return nil, fmt.Errorf("%d operations have %d routes", len(e.operations), routes)
 	}
 	return engine, nil
-}
-
-// ginPath is a path template of the document as gin writes it.
-func ginPath(base, template string) string {
-	return base + templateParam.ReplaceAllString(template, ":$1")
 }
 
 // allow completes the methods that gin found at a path (RFC 9110, 10.2.1).
@@ -87,7 +79,7 @@ func (e *edge) operate(c *gin.Context) {
 func (e *edge) conduct(c *gin.Context, x *exchange) error {
 	o := e.operations[route{c.Request.Method, c.FullPath()}]
 	x.operation, x.label = o, o.ID
-	if x.r.Method == http.MethodHead && o.stream {
+	if x.r.Method == http.MethodHead && o.Stream {
 		c.Header("Allow", "GET, OPTIONS") // a stream without its body is nothing
 		return errMethodNotAllowed
 	}
@@ -141,7 +133,7 @@ func (e *edge) run(c *gin.Context, x *exchange, body io.ReadCloser) {
 // apart from the client's leaving by its cause. A raw body's operation has its
 // time again with every part that arrives; a stream has no end.
 func (e *edge) limit(x *exchange, body io.ReadCloser) (stop func()) {
-	if x.operation.stream {
+	if x.operation.Stream {
 		return func() {}
 	}
 	arriving, raw := body.(*arriving)

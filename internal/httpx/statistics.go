@@ -25,14 +25,17 @@ const (
 type Statistics struct {
 	now     func() time.Time
 	mu      sync.Mutex
+	last    int64 // the only second that still changes
 	seconds [statisticsSpan + 1]*second
 }
 
-// second is the histogram of one second of the clock.
+// second is the histogram of one second of the clock; low and high bound the
+// buckets that have anything.
 type second struct {
-	unix   int64
-	counts [buckets]uint32
-	total  uint32
+	unix      int64
+	total     uint32
+	low, high int
+	counts    [buckets]uint32
 }
 
 // NewStatistics starts counting by the given clock.
@@ -40,18 +43,18 @@ func NewStatistics(now func() time.Time) *Statistics { return &Statistics{now: n
 
 // Observe counts a request that has just ended after d.
 func (s *Statistics) Observe(d time.Duration) {
-	unix := s.now().Unix()
+	bucket := bucketOf(d)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	slot := &s.seconds[unix%int64(len(s.seconds))]
-	switch {
-	case *slot == nil:
-		*slot = &second{unix: unix}
-	case (*slot).unix != unix:
-		**slot = second{unix: unix}
+	s.last = max(s.last, s.now().Unix()) // a clock that is set back changes no past
+	slot := &s.seconds[s.last%int64(len(s.seconds))]
+	if *slot == nil || (*slot).unix != s.last {
+		*slot = &second{unix: s.last, low: bucket, high: bucket}
 	}
-	(*slot).counts[bucketOf(d)]++
-	(*slot).total++
+	current := *slot
+	current.counts[bucket]++
+	current.total++
+	current.low, current.high = min(current.low, bucket), max(current.high, bucket)
 }
 
 // Stats is the number of requests a second and the 95th percentile of their
@@ -61,28 +64,41 @@ func (s *Statistics) Observe(d time.Duration) {
 func (s *Statistics) Stats(window time.Duration) (rps, p95ms float64) {
 	span := int64(min(max(window, time.Second), statisticsSpan*time.Second) / time.Second)
 	now := s.now()
-	head := now.Unix()
+	oldest := now.Unix() - span
 	inside := 1 - float64(now.Nanosecond())/float64(time.Second)
 
 	var sum [buckets]float64
 	var total float64
-	s.mu.Lock()
-	for unix := head - span; unix <= head; unix++ {
-		slot := s.seconds[unix%int64(len(s.seconds))]
-		if slot == nil || slot.unix != unix {
-			continue
-		}
+	for _, each := range s.since(oldest) {
 		share := 1.0
-		if unix == head-span {
+		if each.unix == oldest {
 			share = inside
 		}
-		total += share * float64(slot.total)
-		for i, n := range slot.counts {
-			sum[i] += share * float64(n)
+		total += share * float64(each.total)
+		for i := each.low; i <= each.high; i++ {
+			sum[i] += share * float64(each.counts[i])
 		}
 	}
-	s.mu.Unlock()
 	return total / float64(span), quantile(&sum, total, 0.95)
+}
+
+// since are the seconds from oldest on that had requests. Those that are over
+// never change, so only their addresses are taken while requests wait.
+func (s *Statistics) since(oldest int64) []*second {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []*second
+	for _, each := range s.seconds {
+		switch {
+		case each == nil || each.unix < oldest:
+		case each.unix == s.last:
+			current := *each
+			all = append(all, &current)
+		default:
+			all = append(all, each)
+		}
+	}
+	return all
 }
 
 // quantile interpolates inside the bucket that holds the q-th part of total.

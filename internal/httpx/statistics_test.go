@@ -89,6 +89,18 @@ func TestStatistics(t *testing.T) {
 		}
 	})
 
+	t.Run("survive a clock that is set back", func(t *testing.T) {
+		t.Parallel()
+		clock := newClock()
+		s := NewStatistics(clock.now)
+		s.Observe(time.Millisecond)
+		clock.forward(-time.Minute)
+		s.Observe(time.Millisecond)
+		clock.forward(time.Minute)
+		rps, _ := s.Stats(time.Second)
+		near(t, "rps", rps, 2, 0)
+	})
+
 	t.Run("lose nothing to concurrency", func(t *testing.T) {
 		t.Parallel()
 		s := NewStatistics(newClock().now)
@@ -99,6 +111,9 @@ func TestStatistics(t *testing.T) {
 					s.Observe(time.Millisecond)
 				}
 			})
+		}
+		for range 100 {
+			s.Stats(time.Hour)
 		}
 		all.Wait()
 		rps, _ := s.Stats(time.Second)
@@ -119,4 +134,27 @@ func near(t *testing.T, what string, got, want, tolerance float64) {
 	if math.Abs(got-want) > tolerance*want {
 		t.Errorf("%s is %v, want %v ± %v %%", what, got, want, 100*tolerance)
 	}
+}
+
+func BenchmarkStatistics(b *testing.B) {
+	clock := newClock()
+	s := NewStatistics(clock.now)
+	for range statisticsSpan {
+		for i := range 50 {
+			s.Observe(time.Duration(i*i) * 100 * time.Microsecond)
+		}
+		clock.forward(time.Second)
+	}
+	b.Run("Observe", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			s.Observe(3 * time.Millisecond)
+		}
+	})
+	b.Run("Stats of an hour", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			s.Stats(time.Hour)
+		}
+	})
 }
