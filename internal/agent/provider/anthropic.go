@@ -144,19 +144,16 @@ func anthropicMessages(req Request) ([]anthropic.TextBlockParam, []anthropic.Mes
 func (a *anthropicDialect) list(c *call) ([]Model, error) {
 	page, err := a.client.Models.List(c.ctx, anthropic.ModelListParams{Limit: anthropic.Int(1000)}, option.WithMiddleware(c.roundTrip))
 	var models []Model
-	for range maxPages {
-		if err != nil {
-			return nil, err
-		}
-		if page == nil {
-			break
-		}
+	for read := 1; err == nil && page != nil; read++ {
 		entries := gjson.Get(page.RawJSON(), "data")
 		if !entries.IsArray() {
 			return nil, &Error{Kind: KindProtocol, Message: "the provider did not answer with a list of models"}
 		}
 		models = append(models, describeAll(entries.Array())...)
+		if read == maxPages {
+			return models, nil
+		}
 		page, err = page.GetNextPage()
 	}
-	return models, nil
+	return models, err
 }

@@ -122,7 +122,7 @@ func TestSilenceIsATimeout(t *testing.T) {
 	t.Parallel()
 	for _, dialect := range dialects {
 		url, left := patient(t, text(dialect, "Hel"))
-		got, err := read(t, newClient(t, provider.Config{ID: dialect, BaseURL: url, IdleTimeout: 50 * time.Millisecond}), hello())
+		got, err := read(t, newClient(t, provider.Config{ID: dialect, BaseURL: url, IdleTimeout: 200 * time.Millisecond}), hello())
 		if e := fault(t, err); e.Kind != provider.KindTimeout || !e.Retryable() || got.text != "Hel" || !strings.Contains(e.Message, "silent") {
 			t.Errorf("%s: after %q got %+v", dialect, got.text, e)
 		}
@@ -163,9 +163,9 @@ func TestCommentsAreSignsOfLife(t *testing.T) {
 	t.Parallel()
 	url := fake(t, func(w http.ResponseWriter, r *http.Request) {
 		sse(w)
-		tick := time.NewTicker(20 * time.Millisecond)
+		tick := time.NewTicker(15 * time.Millisecond)
 		defer tick.Stop()
-		for range 20 {
+		for range 50 {
 			_, _ = io.WriteString(w, ": OPENROUTER PROCESSING\n\n")
 			w.(http.Flusher).Flush()
 			select {
@@ -176,7 +176,7 @@ func TestCommentsAreSignsOfLife(t *testing.T) {
 		}
 		sse(w, append([]string{text("custom", "Hi")}, ending("custom")...)...)
 	})
-	got, err := read(t, newClient(t, provider.Config{ID: "custom", BaseURL: url, IdleTimeout: 200 * time.Millisecond}), hello())
+	got, err := read(t, newClient(t, provider.Config{ID: "custom", BaseURL: url, IdleTimeout: 400 * time.Millisecond}), hello())
 	if err != nil || got.text != "Hi" {
 		t.Errorf("got %+v, %v", got, err)
 	}
@@ -286,15 +286,17 @@ func TestAListThatNeverEndsIsCutOff(t *testing.T) {
 func TestALongAnswerIsNotCutOff(t *testing.T) {
 	t.Parallel()
 	piece := strings.Repeat("word ", 200)
-	url := fake(t, func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/event-stream")
-		for range 3000 {
-			_, _ = fmt.Fprintf(w, "data: %s\n\n", text("custom", piece))
+	for _, newline := range []string{"\n", "\r\n"} {
+		url := fake(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/event-stream")
+			for range 3000 {
+				_, _ = fmt.Fprintf(w, "data: %s%s%s", text("custom", piece), newline, newline)
+			}
+			sse(w, ending("custom")...)
+		})
+		n, err := readQuietly(t.Context(), newClient(t, provider.Config{ID: "custom", BaseURL: url}))
+		if err != nil || n != 3000*len(piece) {
+			t.Errorf("%q: got %d bytes, %v", newline, n, err)
 		}
-		sse(w, ending("custom")...)
-	})
-	n, err := readQuietly(t.Context(), newClient(t, provider.Config{ID: "custom", BaseURL: url}))
-	if err != nil || n != 3000*len(piece) {
-		t.Errorf("got %d bytes, %v", n, err)
 	}
 }

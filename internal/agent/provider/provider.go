@@ -40,9 +40,11 @@ type Client interface {
 type Config struct {
 	// ID is one of Known.
 	ID string
-	// BaseURL replaces the provider's usual one. For the OpenAI dialect it may or
-	// may not end in /v1: see the package's endpoint rules. It holds no user
-	// information; credentials in its query are treated as secrets.
+	// BaseURL replaces the provider's usual one. In OpenAI's dialect /v1 is added
+	// unless the path has a version in it (/v1, /v1beta/openai, /paas/v4); a URL
+	// that ends in /chat/completions is the endpoint itself, for providers without a
+	// version. In Anthropic's dialect /v1 may or may not be there. It holds no user
+	// or password; the values of its query are sent along and treated as secrets.
 	BaseURL string
 	// APIKey may be empty, and then no credential is sent.
 	APIKey string
@@ -83,8 +85,9 @@ type Request struct {
 	Temperature *float64
 	// Params is a JSON object with a session's model parameters. What this package
 	// knows to be one is translated to the provider's dialect: temperature, top_p,
-	// top_k, max_tokens, stop, seed and so on (see params.go). The rest, which may
-	// be anything, is ignored.
+	// top_k, max_tokens, stop, seed, penalties, response_format, reasoning_effort,
+	// thinking and the like. The rest, which may be anything, is ignored, and so is
+	// what the dialect does not have.
 	Params json.RawMessage
 }
 
