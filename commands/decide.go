@@ -12,6 +12,7 @@ import (
 
 	"github.com/g4fagent/g4fagent/eventschema"
 	"github.com/g4fagent/g4fagent/internal/eventlog"
+	"github.com/g4fagent/g4fagent/internal/failpoint"
 	"github.com/g4fagent/g4fagent/internal/fault"
 	"github.com/g4fagent/g4fagent/internal/logline"
 )
@@ -190,10 +191,12 @@ func (a *attempt[S, E]) append(ctx context.Context, events []E) (Receipt, error)
 		batch[i] = eventlog.Event{ID: id, Stored: stored, Meta: a.meta}
 	}
 	a.current = false // from now on somebody else may be first
+	failpoint.Hit(failpoint.Decided)
 	done, err := a.h.log.Append(ctx, a.target.stream, a.past.Revision, batch...)
 	if err != nil {
 		return Receipt{}, err
 	}
+	failpoint.Hit(failpoint.Appended)
 	return a.appended(done, events)
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/g4fagent/g4fagent/domain/project"
 	"github.com/g4fagent/g4fagent/domain/session"
 	"github.com/g4fagent/g4fagent/eventschema"
+	"github.com/g4fagent/g4fagent/internal/failpoint"
 	"github.com/g4fagent/g4fagent/internal/ident"
 )
 
@@ -44,6 +45,7 @@ func (h *Handlers) CreateSession(ctx context.Context, c CreateSession) (Receipt,
 	if e, ok := first[eventschema.ProjectSessionAdded](decided); ok {
 		added = e // a replay answers with what was recorded
 	}
+	failpoint.Hit(failpoint.Completing)
 	started, err := h.StartJournal(ctx, added)
 	if err != nil {
 		return Receipt{}, err

@@ -10,6 +10,7 @@ import (
 	"github.com/g4fagent/g4fagent/domain/reservation"
 	"github.com/g4fagent/g4fagent/domain/user"
 	"github.com/g4fagent/g4fagent/eventschema"
+	"github.com/g4fagent/g4fagent/internal/failpoint"
 	"github.com/g4fagent/g4fagent/internal/fault"
 )
 
@@ -42,6 +43,7 @@ func (h *Handlers) CreateUser(ctx context.Context, c CreateUser) (Receipt, error
 	if reserved, ok := first[eventschema.EmailReserved](decided); ok {
 		e = reserved.User // a replay answers with what was recorded
 	}
+	failpoint.Hit(failpoint.Completing)
 	started, err := h.StartUser(ctx, e)
 	if err != nil {
 		return Receipt{}, err

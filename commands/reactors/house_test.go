@@ -134,6 +134,7 @@ func (h *house) start(o options) *node {
 	h.t.Helper()
 	n := h.node(o)
 	n.run()
+	h.until("the reactors run", func() bool { return n.Status() != nil })
 	return n
 }
 
@@ -246,7 +247,7 @@ func (h *house) message(session, text string) string {
 func (h *house) request(session, message string) string {
 	h.t.Helper()
 	r, err := h.handlers.StartRun(h.by(), commands.StartRun{
-		SessionID: session, MessageID: message, Mode: "chat", Agent: json.RawMessage(`{}`), Input: json.RawMessage(`{}`),
+		SessionID: session, Mode: "chat", Agent: json.RawMessage(`{}`), Input: json.RawMessage(`{"message_id":"` + message + `"}`),
 	})
 	if err != nil {
 		h.t.Fatal(err)

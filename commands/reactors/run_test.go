@@ -252,4 +252,3 @@ func TestARunMayEndWithinTheGrace(t *testing.T) {
 		t.Errorf("jobs %v", jobs)
 	}
 }
-
