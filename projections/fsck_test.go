@@ -3,7 +3,6 @@ package projections_test
 import (
 	"errors"
 	"fmt"
-	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -107,27 +106,13 @@ func TestFsck(t *testing.T) {
 		t.Parallel()
 		r := start(t, counter("a_v1"), orderly("o_v1"))
 		r.reach(r.create(0, 10))
-		stop := make(chan struct{})
-		var appending sync.WaitGroup
-		n := 10
-		appending.Go(func() {
-			for {
-				select {
-				case <-stop:
-					return
-				default:
-					r.reach(r.create(n, 10))
-					n += 10
-				}
-			}
-		})
+		written := r.write(10, 3000)
 		for range 5 {
 			if found := r.fsck(); len(found) > 0 {
 				t.Errorf("found %v", found)
 			}
 		}
-		close(stop)
-		appending.Wait()
+		n := written()
 		r.once(n, "a_v1")
 	})
 
@@ -168,27 +153,13 @@ func TestRebuild(t *testing.T) {
 		r := start(t, counter("a_v1"), orderly("o_v1"))
 		r.reach(r.create(0, 600))
 		r.change(`update a_v1 set n = 7`)
-		stop := make(chan struct{})
-		var appending sync.WaitGroup
-		n := 600
-		appending.Go(func() {
-			for {
-				select {
-				case <-stop:
-					return
-				default:
-					r.reach(r.create(n, 7))
-					n += 7
-				}
-			}
-		})
+		written := r.write(600, 3000)
 		for range 4 {
 			if err := r.engine.Rebuild(t.Context()); err != nil {
 				t.Error(err)
 			}
 		}
-		close(stop)
-		appending.Wait()
+		n := written()
 		r.reach(r.create(n, 1))
 		r.once(n+1, "a_v1")
 		if found := r.fsck(); len(found) > 0 {

@@ -145,6 +145,9 @@ func (g *group) consume(ctx context.Context) error {
 // grows with the load and nobody waits for it to fill.
 func (g *group) fill(ctx context.Context, messages <-chan *message.Message) error {
 	for len(g.buffer) == 0 {
+		if len(messages) == 0 {
+			g.rest()
+		}
 		select {
 		case m, open := <-messages:
 			if err := g.take(m, open); err != nil {
@@ -165,6 +168,16 @@ func (g *group) fill(ctx context.Context, messages <-chan *message.Message) erro
 		}
 	}
 	return nil
+}
+
+// rest notes that nothing is left to apply.
+func (g *group) rest() {
+	g.run.mu.Lock()
+	defer g.run.mu.Unlock()
+	if g.behind {
+		g.run.options.Awaiter.moved(g.roster.names, g.position, false)
+	}
+	g.pending, g.behind = 0, false
 }
 
 // take buffers a message, unless it was delivered before.

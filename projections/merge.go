@@ -102,7 +102,7 @@ func (g *group) join() *roster {
 			continue
 		}
 		h.roster = newRoster(slices.Concat(h.roster.members, g.roster.members)...)
-		h.pending, h.behind = max(h.pending, g.pending), h.behind && g.behind
+		g.run.options.Awaiter.moved(g.roster.names, h.position, h.behind)
 		delete(g.run.groups, g)
 		g.run.releaseHolds(g)
 		g.free()

@@ -1,10 +1,8 @@
 package projections_test
 
 import (
-	"sync"
 	"testing"
 
-	"github.com/g4fagent/g4fagent/internal/eventlog"
 	"github.com/g4fagent/g4fagent/internal/postgres/postgrestest"
 	"github.com/g4fagent/g4fagent/projections"
 	"github.com/g4fagent/g4fagent/projections/projectiontest"
@@ -24,29 +22,11 @@ func TestNewProjectorCatchesUpAndJoins(t *testing.T) {
 		Projectors: []*projections.Projector{counter("a_v1"), counter("b_v1"), counter("c_v1")}, MaxBatch: 50,
 	})
 	r.run()
-	var appending sync.WaitGroup
-	merged := make(chan struct{})
-	var last eventlog.Position
-	n := 3000
-	appending.Go(func() {
-		for {
-			select {
-			case <-merged:
-				last = r.create(n, 100)
-				n += 100
-				return
-			default:
-				last = r.create(n, 20)
-				n += 20
-				r.reach(last, "a_v1") // as fast as commands wait for it
-			}
-		}
-	})
+	written := r.write(3000, 20000)
 	r.said.await(t, "groups of projectors merged", 1)
-	close(merged)
-	appending.Wait()
-	r.reach(last)
-	r.once(n)
+	n := written()
+	r.reach(r.create(n, 1))
+	r.once(n + 1)
 }
 
 func TestProjectorsAtDifferentPositionsEndAsOne(t *testing.T) {

@@ -116,6 +116,31 @@ func (r *rig) create(from, n int) eventlog.Position {
 	return last
 }
 
+// write creates projects, numbered from from on, as fast as the first projector
+// shows them, until there are most or the function is called that it returns.
+// That one says how many there are.
+func (r *rig) write(from, most int) (written func() int) {
+	stop := make(chan struct{})
+	n := from
+	var writing sync.WaitGroup
+	writing.Go(func() {
+		for n < most {
+			select {
+			case <-stop:
+				return
+			default:
+				r.reach(r.create(n, 10), r.names[0])
+				n += 10
+			}
+		}
+	})
+	return func() int {
+		close(stop)
+		writing.Wait()
+		return n
+	}
+}
+
 func (r *rig) append(events ...eventschema.Event) eventlog.Record {
 	r.t.Helper()
 	records, err := r.log.Append("project-p", events...)

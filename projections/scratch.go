@@ -216,7 +216,8 @@ func (s *scratch) meet(ctx context.Context, aim aim) (pgx.Tx, error) {
 }
 
 func (s *scratch) arrive(ctx context.Context, tx pgx.Tx, aim aim) error {
-	_, err := tx.Exec(ctx, `select from projection_checkpoint where name = any ($1) order by name for update`, s.names())
+	// The table, not its rows: a batch locks them in an order of its own.
+	_, err := tx.Exec(ctx, `lock table projection_checkpoint in exclusive mode`)
 	if err != nil {
 		return fmt.Errorf("lock checkpoints: %w", err)
 	}

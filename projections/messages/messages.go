@@ -28,8 +28,9 @@ func Projector() *projections.Projector {
 }
 
 func posted(b *projections.Batch, r eventlog.Record, e eventschema.MessagePosted) {
-	b.Exec(`insert into messages_v1 (session_id, position, id, project_id, role, content, meta, ts) values ($1, $2, $3, $4, $5, $6, $7, $8)`,
-		e.SessionID, r.Position.Commit, e.MessageID, e.ProjectID, e.Role, string(e.Content), string(e.Meta), r.Meta.At)
+	b.Exec(`insert into messages_v1 (session_id, position, id, project_id, run_id, role, content, meta, ts)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+		e.SessionID, r.Position.Commit, e.MessageID, e.ProjectID, e.RunID, e.Role, string(e.Content), string(e.Meta), r.Meta.At)
 }
 
 func projectDeleted(b *projections.Batch, _ eventlog.Record, e eventschema.ProjectDeleted) {
@@ -41,6 +42,7 @@ type Message struct {
 	SessionID string
 	Position  int64
 	ID        string
+	RunID     string // of the run that answered with it, or empty
 	Role      string
 	Content   json.RawMessage
 	Meta      json.RawMessage
@@ -53,7 +55,7 @@ type Filter struct{ After, Before *time.Time }
 // OfSession returns up to limit messages posted after the position cursor, oldest
 // first.
 func OfSession(ctx context.Context, db projections.Querier, sessionID string, f Filter, cursor int64, limit int) ([]Message, error) {
-	rows, err := db.Query(ctx, `select session_id, position, id, role, content, meta, ts from messages_v1
+	rows, err := db.Query(ctx, `select session_id, position, id, run_id, role, content, meta, ts from messages_v1
 		where session_id = $1 and position > $2 and ($3::timestamptz is null or ts > $3) and ($4::timestamptz is null or ts < $4)
 		order by position limit $5`, sessionID, cursor, f.After, f.Before, limit)
 	if err != nil {

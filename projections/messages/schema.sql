@@ -3,6 +3,7 @@ create table messages_v1 (
     position   bigint      not null, -- of its event: the list's cursor
     id         text        not null,
     project_id text        not null,
+    run_id     text        not null, -- of the run that answered with it, or empty
     role       text        not null,
     content    text        not null,
     meta       text        not null,

@@ -134,7 +134,7 @@ func (l *Log) after(position eventlog.Position) ([]eventlog.Record, <-chan struc
 	if found {
 		from++
 	}
-	return slices.Clone(l.records[from:]), l.grown
+	return slices.Clip(l.records[from:]), l.grown // records never change
 }
 
 // Source subscribes to the log as an Engine does.

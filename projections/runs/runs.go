@@ -75,7 +75,7 @@ type Run struct {
 	SessionID    string
 	ProjectID    string
 	Status       string
-	Progress     float32
+	Progress     float64
 	StartedAt    time.Time
 	EndedAt      *time.Time
 	Ended        *int64

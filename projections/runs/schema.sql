@@ -3,7 +3,7 @@ create table runs_v1 (
     session_id    text        not null,
     project_id    text        not null,
     status        text        not null,
-    progress      real        not null,
+    progress      double precision not null,
     requested_at  timestamptz not null,
     started_at    timestamptz not null, -- of the request until an attempt starts
     ended_at      timestamptz,
