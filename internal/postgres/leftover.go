@@ -42,7 +42,7 @@ func recordedPostmaster(data string) int {
 
 // endServer ends every process that serves the folder data: the postmaster is
 // asked for a fast shutdown, then for an immediate one, then all are killed.
-// Each gets ten seconds; when ctx ends, killing comes at once. A child of this
+// Each gets ten seconds, the first two within ctx. A child of this
 // process, own, is known before it has entered the folder; nil is none. It
 // reports whether there was anything to end.
 func endServer(ctx context.Context, data string, own *process) (bool, error) {
@@ -53,9 +53,6 @@ func endServer(ctx context.Context, data string, own *process) (bool, error) {
 			return found, err
 		}
 		found = true
-		if signal != syscall.SIGKILL && ctx.Err() != nil {
-			continue
-		}
 		sendTo(pids, cmp.Or(own.alive(), recordedPostmaster(data)), signal)
 		gone, err := awaitGone(ctx, data, own, signal)
 		if err != nil || gone {

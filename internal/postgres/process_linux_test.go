@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"fmt"
+	"os"
 	"runtime"
 	"syscall"
 	"testing"
@@ -10,16 +11,22 @@ import (
 func TestServerOutlivesTheThreadThatOpenedIt(t *testing.T) {
 	t.Parallel()
 	dir := clusterFolder(t)
-	opened, thread := make(chan *DB), 0
-	go func() {
+	opened, thread := make(chan *DB, 1), 0
+	var onThreadOfItsOwn func()
+	onThreadOfItsOwn = func() {
 		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
-		thread = syscall.Gettid()
+		if thread = syscall.Gettid(); thread == os.Getpid() {
+			go onThreadOfItsOwn() // all threads end but the main one, which is kept busy here
+			<-t.Context().Done()
+			return
+		}
 		db, err := Open(t.Context(), Options{Dir: dir})
 		if err != nil {
 			t.Error(err)
 		}
 		opened <- db
-	}()
+	}
+	go onThreadOfItsOwn()
 	db := <-opened
 	if db == nil {
 		return
