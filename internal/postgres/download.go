@@ -49,8 +49,8 @@ func (r repository) download(ctx context.Context, dir string) (binaries, error) 
 	if err != nil {
 		return binaries{}, fmt.Errorf("make room for the download: %w", err)
 	}
-	defer os.Remove(archive.Name())
-	defer archive.Close()
+	defer func() { _ = os.Remove(archive.Name()) }()
+	defer func() { _ = archive.Close() }()
 	if err := fetch(ctx, address, archive); err != nil {
 		return binaries{}, fmt.Errorf("download Postgres from %s: %w", address, err)
 	}
@@ -103,7 +103,7 @@ func get(ctx context.Context, address string, to io.Writer, limit int64) error {
 	if err != nil {
 		return err
 	}
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }()
 	if response.StatusCode != http.StatusOK {
 		return fmt.Errorf("the answer is %s", response.Status)
 	}
@@ -135,7 +135,7 @@ func unpack(archive *os.File, target string) error {
 		if err != nil {
 			return err
 		}
-		defer content.Close()
+		defer func() { _ = content.Close() }()
 		plain, err := xz.NewReader(content, 0)
 		if err != nil {
 			return err

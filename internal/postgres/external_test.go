@@ -57,12 +57,12 @@ func newNetwork(t *testing.T, target string) *network {
 // pass carries one connection. Once the network is frozen nothing comes through,
 // but the client's side stays open until the test ends.
 func (n *network) pass(ctx context.Context, client net.Conn, socket string) {
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	server, err := (&net.Dialer{}).DialContext(ctx, "unix", socket)
 	if err != nil {
 		return
 	}
-	defer server.Close()
+	defer func() { _ = server.Close() }()
 	var both sync.WaitGroup
 	carry := func(to io.Writer, from io.Reader) {
 		buffer := make([]byte, 32<<10)
