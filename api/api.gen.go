@@ -3276,7 +3276,7 @@ type GetRoot200JSONResponse = Root
 
 // VisitGetRootResponse writes the answer to GetRoot.
 func (response GetRoot200JSONResponse) VisitGetRootResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // ListUsersRequestObject is what a client asks of ListUsers.
@@ -3294,7 +3294,7 @@ type ListUsers200JSONResponse = UserPage
 
 // VisitListUsersResponse writes the answer to ListUsers.
 func (response ListUsers200JSONResponse) VisitListUsersResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // CreateUserRequestObject is what a client asks of CreateUser.
@@ -3312,7 +3312,7 @@ type CreateUser200JSONResponse = UserEnvelope
 
 // VisitCreateUserResponse writes the answer to CreateUser.
 func (response CreateUser200JSONResponse) VisitCreateUserResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // DeleteUserRequestObject is what a client asks of DeleteUser.
@@ -3330,7 +3330,7 @@ type DeleteUser200JSONResponse = OK
 
 // VisitDeleteUserResponse writes the answer to DeleteUser.
 func (response DeleteUser200JSONResponse) VisitDeleteUserResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // UpdateUserRequestObject is what a client asks of UpdateUser.
@@ -3350,7 +3350,7 @@ type UpdateUser200JSONResponse = OK
 
 // VisitUpdateUserResponse writes the answer to UpdateUser.
 func (response UpdateUser200JSONResponse) VisitUpdateUserResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // GetArtifactRequestObject is what a client asks of GetArtifact.
@@ -3368,7 +3368,7 @@ type GetArtifact200JSONResponse = ArtifactEnvelope
 
 // VisitGetArtifactResponse writes the answer to GetArtifact.
 func (response GetArtifact200JSONResponse) VisitGetArtifactResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // ListAuditRequestObject is what a client asks of ListAudit.
@@ -3386,7 +3386,7 @@ type ListAudit200JSONResponse = AuditPage
 
 // VisitListAuditResponse writes the answer to ListAudit.
 func (response ListAudit200JSONResponse) VisitListAuditResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // LoginRequestObject is what a client asks of Login.
@@ -3404,7 +3404,7 @@ type Login200JSONResponse = Tokens
 
 // VisitLoginResponse writes the answer to Login.
 func (response Login200JSONResponse) VisitLoginResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // LogoutRequestObject is what a client asks of Logout.
@@ -3422,7 +3422,7 @@ type Logout200JSONResponse = OK
 
 // VisitLogoutResponse writes the answer to Logout.
 func (response Logout200JSONResponse) VisitLogoutResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // RefreshLoginRequestObject is what a client asks of RefreshLogin.
@@ -3440,7 +3440,7 @@ type RefreshLogin200JSONResponse = Tokens
 
 // VisitRefreshLoginResponse writes the answer to RefreshLogin.
 func (response RefreshLogin200JSONResponse) VisitRefreshLoginResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // CreateTicketRequestObject is what a client asks of CreateTicket.
@@ -3458,7 +3458,7 @@ type CreateTicket200JSONResponse = Ticket
 
 // VisitCreateTicketResponse writes the answer to CreateTicket.
 func (response CreateTicket200JSONResponse) VisitCreateTicketResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // GetCapabilitiesRequestObject is what a client asks of GetCapabilities.
@@ -3475,7 +3475,7 @@ type GetCapabilities200JSONResponse = Capabilities
 
 // VisitGetCapabilitiesResponse writes the answer to GetCapabilities.
 func (response GetCapabilities200JSONResponse) VisitGetCapabilitiesResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // GetDeploymentRequestObject is what a client asks of GetDeployment.
@@ -3493,7 +3493,7 @@ type GetDeployment200JSONResponse = DeploymentEnvelope
 
 // VisitGetDeploymentResponse writes the answer to GetDeployment.
 func (response GetDeployment200JSONResponse) VisitGetDeploymentResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // CancelDeploymentRequestObject is what a client asks of CancelDeployment.
@@ -3511,7 +3511,7 @@ type CancelDeployment200JSONResponse = OK
 
 // VisitCancelDeploymentResponse writes the answer to CancelDeployment.
 func (response CancelDeployment200JSONResponse) VisitCancelDeploymentResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // ListDeploymentLogsRequestObject is what a client asks of ListDeploymentLogs.
@@ -3530,7 +3530,7 @@ type ListDeploymentLogs200JSONResponse = LogLinePage
 
 // VisitListDeploymentLogsResponse writes the answer to ListDeploymentLogs.
 func (response ListDeploymentLogs200JSONResponse) VisitListDeploymentLogsResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // GetDiffRequestObject is what a client asks of GetDiff.
@@ -3548,7 +3548,7 @@ type GetDiff200JSONResponse = DiffEnvelope
 
 // VisitGetDiffResponse writes the answer to GetDiff.
 func (response GetDiff200JSONResponse) VisitGetDiffResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // ApplyDiffRequestObject is what a client asks of ApplyDiff.
@@ -3567,7 +3567,7 @@ type ApplyDiff200JSONResponse = DiffApplied
 
 // VisitApplyDiffResponse writes the answer to ApplyDiff.
 func (response ApplyDiff200JSONResponse) VisitApplyDiffResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // CommentDiffRequestObject is what a client asks of CommentDiff.
@@ -3586,7 +3586,7 @@ type CommentDiff200JSONResponse = OK
 
 // VisitCommentDiffResponse writes the answer to CommentDiff.
 func (response CommentDiff200JSONResponse) VisitCommentDiffResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // DiscardDiffRequestObject is what a client asks of DiscardDiff.
@@ -3604,7 +3604,7 @@ type DiscardDiff200JSONResponse = OK
 
 // VisitDiscardDiffResponse writes the answer to DiscardDiff.
 func (response DiscardDiff200JSONResponse) VisitDiscardDiffResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // GetFileRequestObject is what a client asks of GetFile.
@@ -3622,7 +3622,7 @@ type GetFile200JSONResponse = FileEnvelope
 
 // VisitGetFileResponse writes the answer to GetFile.
 func (response GetFile200JSONResponse) VisitGetFileResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // GetHealthRequestObject is what a client asks of GetHealth.
@@ -3639,7 +3639,7 @@ type GetHealth200JSONResponse = Health
 
 // VisitGetHealthResponse writes the answer to GetHealth.
 func (response GetHealth200JSONResponse) VisitGetHealthResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // GetMeRequestObject is what a client asks of GetMe.
@@ -3656,7 +3656,7 @@ type GetMe200JSONResponse = UserEnvelope
 
 // VisitGetMeResponse writes the answer to GetMe.
 func (response GetMe200JSONResponse) VisitGetMeResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // ListNotificationsRequestObject is what a client asks of ListNotifications.
@@ -3674,7 +3674,7 @@ type ListNotifications200JSONResponse = NotificationPage
 
 // VisitListNotificationsResponse writes the answer to ListNotifications.
 func (response ListNotifications200JSONResponse) VisitListNotificationsResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // AckNotificationsRequestObject is what a client asks of AckNotifications.
@@ -3692,7 +3692,7 @@ type AckNotifications200JSONResponse = OK
 
 // VisitAckNotificationsResponse writes the answer to AckNotifications.
 func (response AckNotifications200JSONResponse) VisitAckNotificationsResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // ListProjectsRequestObject is what a client asks of ListProjects.
@@ -3710,7 +3710,7 @@ type ListProjects200JSONResponse = ProjectPage
 
 // VisitListProjectsResponse writes the answer to ListProjects.
 func (response ListProjects200JSONResponse) VisitListProjectsResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // CreateProjectRequestObject is what a client asks of CreateProject.
@@ -3728,7 +3728,7 @@ type CreateProject200JSONResponse = ProjectEnvelope
 
 // VisitCreateProjectResponse writes the answer to CreateProject.
 func (response CreateProject200JSONResponse) VisitCreateProjectResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // DeleteProjectRequestObject is what a client asks of DeleteProject.
@@ -3746,7 +3746,7 @@ type DeleteProject200JSONResponse = OK
 
 // VisitDeleteProjectResponse writes the answer to DeleteProject.
 func (response DeleteProject200JSONResponse) VisitDeleteProjectResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // GetProjectRequestObject is what a client asks of GetProject.
@@ -3764,7 +3764,7 @@ type GetProject200JSONResponse = ProjectEnvelope
 
 // VisitGetProjectResponse writes the answer to GetProject.
 func (response GetProject200JSONResponse) VisitGetProjectResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // UpdateProjectRequestObject is what a client asks of UpdateProject.
@@ -3784,7 +3784,7 @@ type UpdateProject200JSONResponse = OK
 
 // VisitUpdateProjectResponse writes the answer to UpdateProject.
 func (response UpdateProject200JSONResponse) VisitUpdateProjectResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // ListArtifactsRequestObject is what a client asks of ListArtifacts.
@@ -3803,7 +3803,7 @@ type ListArtifacts200JSONResponse = ArtifactPage
 
 // VisitListArtifactsResponse writes the answer to ListArtifacts.
 func (response ListArtifacts200JSONResponse) VisitListArtifactsResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // CreateArtifactRequestObject is what a client asks of CreateArtifact.
@@ -3822,7 +3822,7 @@ type CreateArtifact200JSONResponse = ArtifactCreated
 
 // VisitCreateArtifactResponse writes the answer to CreateArtifact.
 func (response CreateArtifact200JSONResponse) VisitCreateArtifactResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // ListDeploymentsRequestObject is what a client asks of ListDeployments.
@@ -3841,7 +3841,7 @@ type ListDeployments200JSONResponse = DeploymentPage
 
 // VisitListDeploymentsResponse writes the answer to ListDeployments.
 func (response ListDeployments200JSONResponse) VisitListDeploymentsResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // StartDeploymentRequestObject is what a client asks of StartDeployment.
@@ -3860,7 +3860,7 @@ type StartDeployment200JSONResponse = DeploymentCreated
 
 // VisitStartDeploymentResponse writes the answer to StartDeployment.
 func (response StartDeployment200JSONResponse) VisitStartDeploymentResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // ListDiffsRequestObject is what a client asks of ListDiffs.
@@ -3879,7 +3879,7 @@ type ListDiffs200JSONResponse = DiffPage
 
 // VisitListDiffsResponse writes the answer to ListDiffs.
 func (response ListDiffs200JSONResponse) VisitListDiffsResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // ProposeDiffRequestObject is what a client asks of ProposeDiff.
@@ -3898,7 +3898,7 @@ type ProposeDiff200JSONResponse = DiffCreated
 
 // VisitProposeDiffResponse writes the answer to ProposeDiff.
 func (response ProposeDiff200JSONResponse) VisitProposeDiffResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // BatchFilesRequestObject is what a client asks of BatchFiles.
@@ -3917,7 +3917,7 @@ type BatchFiles200JSONResponse = FileBatchResult
 
 // VisitBatchFilesResponse writes the answer to BatchFiles.
 func (response BatchFiles200JSONResponse) VisitBatchFilesResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // ReadFileRequestObject is what a client asks of ReadFile.
@@ -3936,7 +3936,7 @@ type ReadFile200JSONResponse = FileContent
 
 // VisitReadFileResponse writes the answer to ReadFile.
 func (response ReadFile200JSONResponse) VisitReadFileResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // WriteFileRequestObject is what a client asks of WriteFile.
@@ -3955,7 +3955,7 @@ type WriteFile200JSONResponse = FileWritten
 
 // VisitWriteFileResponse writes the answer to WriteFile.
 func (response WriteFile200JSONResponse) VisitWriteFileResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // GetFileTreeRequestObject is what a client asks of GetFileTree.
@@ -3974,7 +3974,7 @@ type GetFileTree200JSONResponse = FileTree
 
 // VisitGetFileTreeResponse writes the answer to GetFileTree.
 func (response GetFileTree200JSONResponse) VisitGetFileTreeResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // FormatFilesRequestObject is what a client asks of FormatFiles.
@@ -3993,7 +3993,7 @@ type FormatFiles200JSONResponse = OK
 
 // VisitFormatFilesResponse writes the answer to FormatFiles.
 func (response FormatFiles200JSONResponse) VisitFormatFilesResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // LintFilesRequestObject is what a client asks of LintFiles.
@@ -4012,7 +4012,7 @@ type LintFiles200JSONResponse = LintResult
 
 // VisitLintFilesResponse writes the answer to LintFiles.
 func (response LintFiles200JSONResponse) VisitLintFilesResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // CheckoutRepoRequestObject is what a client asks of CheckoutRepo.
@@ -4031,7 +4031,7 @@ type CheckoutRepo200JSONResponse = OK
 
 // VisitCheckoutRepoResponse writes the answer to CheckoutRepo.
 func (response CheckoutRepo200JSONResponse) VisitCheckoutRepoResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // CommitRepoRequestObject is what a client asks of CommitRepo.
@@ -4050,7 +4050,7 @@ type CommitRepo200JSONResponse = RepoCommitted
 
 // VisitCommitRepoResponse writes the answer to CommitRepo.
 func (response CommitRepo200JSONResponse) VisitCommitRepoResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // PullRepoRequestObject is what a client asks of PullRepo.
@@ -4068,7 +4068,7 @@ type PullRepo200JSONResponse = OK
 
 // VisitPullRepoResponse writes the answer to PullRepo.
 func (response PullRepo200JSONResponse) VisitPullRepoResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // GetRepoStatusRequestObject is what a client asks of GetRepoStatus.
@@ -4086,7 +4086,7 @@ type GetRepoStatus200JSONResponse = RepoStatus
 
 // VisitGetRepoStatusResponse writes the answer to GetRepoStatus.
 func (response GetRepoStatus200JSONResponse) VisitGetRepoStatusResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // SearchFilesRequestObject is what a client asks of SearchFiles.
@@ -4105,7 +4105,7 @@ type SearchFiles200JSONResponse = SearchResult
 
 // VisitSearchFilesResponse writes the answer to SearchFiles.
 func (response SearchFiles200JSONResponse) VisitSearchFilesResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // ListSessionsRequestObject is what a client asks of ListSessions.
@@ -4124,7 +4124,7 @@ type ListSessions200JSONResponse = SessionPage
 
 // VisitListSessionsResponse writes the answer to ListSessions.
 func (response ListSessions200JSONResponse) VisitListSessionsResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // CreateSessionRequestObject is what a client asks of CreateSession.
@@ -4143,7 +4143,7 @@ type CreateSession200JSONResponse = SessionEnvelope
 
 // VisitCreateSessionResponse writes the answer to CreateSession.
 func (response CreateSession200JSONResponse) VisitCreateSessionResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // ListTelemetryStreamsRequestObject is what a client asks of ListTelemetryStreams.
@@ -4162,7 +4162,7 @@ type ListTelemetryStreams200JSONResponse = TelemetryStreamPage
 
 // VisitListTelemetryStreamsResponse writes the answer to ListTelemetryStreams.
 func (response ListTelemetryStreams200JSONResponse) VisitListTelemetryStreamsResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // OpenTerminalRequestObject is what a client asks of OpenTerminal.
@@ -4181,7 +4181,7 @@ type OpenTerminal200JSONResponse = TerminalCreated
 
 // VisitOpenTerminalResponse writes the answer to OpenTerminal.
 func (response OpenTerminal200JSONResponse) VisitOpenTerminalResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // KillTerminalRequestObject is what a client asks of KillTerminal.
@@ -4200,7 +4200,7 @@ type KillTerminal200JSONResponse = OK
 
 // VisitKillTerminalResponse writes the answer to KillTerminal.
 func (response KillTerminal200JSONResponse) VisitKillTerminalResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // ListWorkflowsRequestObject is what a client asks of ListWorkflows.
@@ -4219,7 +4219,7 @@ type ListWorkflows200JSONResponse = WorkflowPage
 
 // VisitListWorkflowsResponse writes the answer to ListWorkflows.
 func (response ListWorkflows200JSONResponse) VisitListWorkflowsResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // CreateWorkflowRequestObject is what a client asks of CreateWorkflow.
@@ -4238,7 +4238,7 @@ type CreateWorkflow200JSONResponse = WorkflowCreated
 
 // VisitCreateWorkflowResponse writes the answer to CreateWorkflow.
 func (response CreateWorkflow200JSONResponse) VisitCreateWorkflowResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // ListProvidersRequestObject is what a client asks of ListProviders.
@@ -4256,7 +4256,7 @@ type ListProviders200JSONResponse = ProviderPage
 
 // VisitListProvidersResponse writes the answer to ListProviders.
 func (response ListProviders200JSONResponse) VisitListProvidersResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // ScanProvidersRequestObject is what a client asks of ScanProviders.
@@ -4274,7 +4274,7 @@ type ScanProviders200JSONResponse = ScanResult
 
 // VisitScanProvidersResponse writes the answer to ScanProviders.
 func (response ScanProviders200JSONResponse) VisitScanProvidersResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // ListModelsRequestObject is what a client asks of ListModels.
@@ -4293,7 +4293,7 @@ type ListModels200JSONResponse = ModelPage
 
 // VisitListModelsResponse writes the answer to ListModels.
 func (response ListModels200JSONResponse) VisitListModelsResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // TestProviderRequestObject is what a client asks of TestProvider.
@@ -4312,7 +4312,7 @@ type TestProvider200JSONResponse = ProviderTest
 
 // VisitTestProviderResponse writes the answer to TestProvider.
 func (response TestProvider200JSONResponse) VisitTestProviderResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // GetRunRequestObject is what a client asks of GetRun.
@@ -4330,7 +4330,7 @@ type GetRun200JSONResponse = RunEnvelope
 
 // VisitGetRunResponse writes the answer to GetRun.
 func (response GetRun200JSONResponse) VisitGetRunResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // CancelRunRequestObject is what a client asks of CancelRun.
@@ -4348,7 +4348,7 @@ type CancelRun200JSONResponse = OK
 
 // VisitCancelRunResponse writes the answer to CancelRun.
 func (response CancelRun200JSONResponse) VisitCancelRunResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // ListRunEventsRequestObject is what a client asks of ListRunEvents.
@@ -4367,7 +4367,7 @@ type ListRunEvents200JSONResponse = RunEventPage
 
 // VisitListRunEventsResponse writes the answer to ListRunEvents.
 func (response ListRunEvents200JSONResponse) VisitListRunEventsResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // GetServerStatsRequestObject is what a client asks of GetServerStats.
@@ -4385,7 +4385,7 @@ type GetServerStats200JSONResponse = ServerStats
 
 // VisitGetServerStatsResponse writes the answer to GetServerStats.
 func (response GetServerStats200JSONResponse) VisitGetServerStatsResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // GetSessionRequestObject is what a client asks of GetSession.
@@ -4403,7 +4403,7 @@ type GetSession200JSONResponse = SessionEnvelope
 
 // VisitGetSessionResponse writes the answer to GetSession.
 func (response GetSession200JSONResponse) VisitGetSessionResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // UpdateSessionRequestObject is what a client asks of UpdateSession.
@@ -4423,7 +4423,7 @@ type UpdateSession200JSONResponse = OK
 
 // VisitUpdateSessionResponse writes the answer to UpdateSession.
 func (response UpdateSession200JSONResponse) VisitUpdateSessionResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // ListMessagesRequestObject is what a client asks of ListMessages.
@@ -4442,7 +4442,7 @@ type ListMessages200JSONResponse = MessagePage
 
 // VisitListMessagesResponse writes the answer to ListMessages.
 func (response ListMessages200JSONResponse) VisitListMessagesResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // PostMessageRequestObject is what a client asks of PostMessage.
@@ -4461,7 +4461,7 @@ type PostMessage200JSONResponse = MessageCreated
 
 // VisitPostMessageResponse writes the answer to PostMessage.
 func (response PostMessage200JSONResponse) VisitPostMessageResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // StartRunRequestObject is what a client asks of StartRun.
@@ -4480,7 +4480,7 @@ type StartRun200JSONResponse = RunCreated
 
 // VisitStartRunResponse writes the answer to StartRun.
 func (response StartRun200JSONResponse) VisitStartRunResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // GetSettingsRequestObject is what a client asks of GetSettings.
@@ -4497,7 +4497,7 @@ type GetSettings200JSONResponse = SettingsEnvelope
 
 // VisitGetSettingsResponse writes the answer to GetSettings.
 func (response GetSettings200JSONResponse) VisitGetSettingsResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // UpdateSettingsRequestObject is what a client asks of UpdateSettings.
@@ -4516,7 +4516,7 @@ type UpdateSettings200JSONResponse = OK
 
 // VisitUpdateSettingsResponse writes the answer to UpdateSettings.
 func (response UpdateSettings200JSONResponse) VisitUpdateSettingsResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // ListSettingsAuditRequestObject is what a client asks of ListSettingsAudit.
@@ -4534,7 +4534,7 @@ type ListSettingsAudit200JSONResponse = SettingsAuditPage
 
 // VisitListSettingsAuditResponse writes the answer to ListSettingsAudit.
 func (response ListSettingsAudit200JSONResponse) VisitListSettingsAuditResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // StreamSessionRequestObject is what a client asks of StreamSession.
@@ -4572,7 +4572,7 @@ type CreateAlert200JSONResponse = AlertCreated
 
 // VisitCreateAlertResponse writes the answer to CreateAlert.
 func (response CreateAlert200JSONResponse) VisitCreateAlertResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // QueryTelemetryRequestObject is what a client asks of QueryTelemetry.
@@ -4590,7 +4590,7 @@ type QueryTelemetry200JSONResponse = TelemetrySeries
 
 // VisitQueryTelemetryResponse writes the answer to QueryTelemetry.
 func (response QueryTelemetry200JSONResponse) VisitQueryTelemetryResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // ListToolsRequestObject is what a client asks of ListTools.
@@ -4608,7 +4608,7 @@ type ListTools200JSONResponse = ToolPage
 
 // VisitListToolsResponse writes the answer to ListTools.
 func (response ListTools200JSONResponse) VisitListToolsResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // RegisterToolRequestObject is what a client asks of RegisterTool.
@@ -4626,7 +4626,7 @@ type RegisterTool200JSONResponse = ToolCreated
 
 // VisitRegisterToolResponse writes the answer to RegisterTool.
 func (response RegisterTool200JSONResponse) VisitRegisterToolResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // DeleteToolRequestObject is what a client asks of DeleteTool.
@@ -4644,7 +4644,7 @@ type DeleteTool200JSONResponse = OK
 
 // VisitDeleteToolResponse writes the answer to DeleteTool.
 func (response DeleteTool200JSONResponse) VisitDeleteToolResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // InvokeToolRequestObject is what a client asks of InvokeTool.
@@ -4663,7 +4663,7 @@ type InvokeTool200JSONResponse = ToolResult
 
 // VisitInvokeToolResponse writes the answer to InvokeTool.
 func (response InvokeTool200JSONResponse) VisitInvokeToolResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // CreateUploadRequestObject is what a client asks of CreateUpload.
@@ -4681,7 +4681,7 @@ type CreateUpload200JSONResponse = UploadTarget
 
 // VisitCreateUploadResponse writes the answer to CreateUpload.
 func (response CreateUpload200JSONResponse) VisitCreateUploadResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // PostUploadRequestObject is what a client asks of PostUpload.
@@ -4700,7 +4700,7 @@ type PostUpload200JSONResponse = OK
 
 // VisitPostUploadResponse writes the answer to PostUpload.
 func (response PostUpload200JSONResponse) VisitPostUploadResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // PutUploadRequestObject is what a client asks of PutUpload.
@@ -4719,7 +4719,7 @@ type PutUpload200JSONResponse = OK
 
 // VisitPutUploadResponse writes the answer to PutUpload.
 func (response PutUpload200JSONResponse) VisitPutUploadResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // GetWorkflowRequestObject is what a client asks of GetWorkflow.
@@ -4737,7 +4737,7 @@ type GetWorkflow200JSONResponse = WorkflowEnvelope
 
 // VisitGetWorkflowResponse writes the answer to GetWorkflow.
 func (response GetWorkflow200JSONResponse) VisitGetWorkflowResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // ReplaceWorkflowGraphRequestObject is what a client asks of ReplaceWorkflowGraph.
@@ -4757,7 +4757,7 @@ type ReplaceWorkflowGraph200JSONResponse = OK
 
 // VisitReplaceWorkflowGraphResponse writes the answer to ReplaceWorkflowGraph.
 func (response ReplaceWorkflowGraph200JSONResponse) VisitReplaceWorkflowGraphResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // StartWorkflowRunRequestObject is what a client asks of StartWorkflowRun.
@@ -4776,7 +4776,7 @@ type StartWorkflowRun200JSONResponse = RunCreated
 
 // VisitStartWorkflowRunResponse writes the answer to StartWorkflowRun.
 func (response StartWorkflowRun200JSONResponse) VisitStartWorkflowRunResponse(w http.ResponseWriter) error {
-	return writeJSON(w, 200, response)
+	return writeJSON(w, response)
 }
 
 // StrictServerInterface is every operation of the document.

@@ -1,3 +1,6 @@
+// Package api is the HTTP surface: the OpenAPI document, the Go code generated
+// from it, and what the rest of the program asks the document. openapi.yaml is
+// written by hand; everything else follows it.
 package api
 
 import (

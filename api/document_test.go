@@ -114,6 +114,11 @@ func TestDocument(t *testing.T) {
 			if !o.Stream && ok.Value.Content.Get("application/json") == nil {
 				t.Errorf("%s: no JSON", o.ID)
 			}
+			for status, response := range written(t, doc, o).Responses.Map() {
+				if status != "200" && status != "default" && len(response.Value.Content) > 0 {
+					t.Errorf("%s succeeds with %s", o.ID, status)
+				}
+			}
 		}
 	})
 

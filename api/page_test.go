@@ -71,6 +71,9 @@ func TestPages(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if strings.Contains(string(text), "cdn.redoc.ly") {
+			t.Error("the script loads its logo from elsewhere")
+		}
 		if string(text) != plain.Body.String() || !strings.Contains(string(text), "Redoc") {
 			t.Errorf("%d and %d bytes", len(text), plain.Body.Len())
 		}

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gin-gonic/gin"
+	"github.com/gin-gonic/gin" //nolint:depguard // the generated code is gin's
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/g4fagent/g4fagent/api"
@@ -130,7 +130,7 @@ func TestRouting(t *testing.T) {
 		t.Parallel()
 		type key struct{}
 		s := server{getMe: func(ctx context.Context) (api.GetMeResponseObject, error) {
-			if _, pooled := ctx.(*gin.Context); pooled { //nolint:errorlint // no error
+			if _, pooled := ctx.(*gin.Context); pooled {
 				t.Error("the context will be the next request's")
 			}
 			return api.UserEnvelope{User: api.User{Name: ctx.Value(key{}).(string)}}, nil //nolint:forcetypeassert // set below
