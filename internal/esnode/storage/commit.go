@@ -65,14 +65,11 @@ func (l *Log) await(ctx context.Context, position uint64) error {
 // apply is the part under the writer's lock. A nil Tx means that decide has not
 // run.
 func (l *Log) apply(ctx context.Context, decide func(*Tx) error) (tx *Tx, restsOn uint64, err error) {
-	select {
-	case l.writer <- struct{}{}:
-	case <-l.Failed():
-		return nil, 0, l.Err()
-	case <-ctx.Done():
-		return nil, 0, ctx.Err()
+	l.writer.Lock()
+	defer l.writer.Unlock()
+	if err := ctx.Err(); err != nil {
+		return nil, 0, err
 	}
-	defer func() { <-l.writer }()
 	tx = &Tx{log: l, created: l.now().UnixNano() / 100, first: l.next, next: l.next, last: l.last}
 	if err := decide(tx); err != nil || tx.events == 0 {
 		return tx, l.last, errors.Join(err, tx.discard())

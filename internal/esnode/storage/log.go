@@ -50,9 +50,9 @@ type Log struct {
 	notify func(Committed)
 
 	head   *head
-	writer chan struct{} // capacity 1: holding its token is the right to write
-	next   uint64        // the next event's position; the writer's
-	last   uint64        // the last applied event's position; the writer's
+	writer sync.Mutex // holding it is the right to write
+	next   uint64     // the next event's position; the writer's
+	last   uint64     // the last applied event's position; the writer's
 
 	life    sync.RWMutex // read-held while Pebble is in use
 	closed  bool
@@ -70,7 +70,6 @@ func Open(o Options) (*Log, error) {
 		now:    o.Now,
 		logger: o.Logger,
 		notify: o.OnCommit,
-		writer: make(chan struct{}, 1),
 		stop:   make(chan struct{}),
 	}
 	l.failure.done = make(chan struct{})
