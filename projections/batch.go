@@ -105,7 +105,7 @@ func (c codec) handle(b *Batch, handlers []rosterHandler) error {
 			continue
 		}
 		b.owner = h.member.projector
-		if event == nil {
+		if event == nil && !h.blind {
 			var err error
 			if event, err = c.catalogue.Decode(b.record.Stored, c.sealer); err != nil {
 				return &failure{owner: b.owner, record: b.record, err: err}
@@ -145,8 +145,9 @@ type roster struct {
 }
 
 type rosterHandler struct {
+	Handler
+
 	member *member
-	apply  apply
 }
 
 func newRoster(members ...*member) *roster {
@@ -155,8 +156,8 @@ func newRoster(members ...*member) *roster {
 	r := &roster{members: members, on: map[string][]rosterHandler{}}
 	for _, m := range members {
 		r.names = append(r.names, m.projector.Name)
-		for event, apply := range m.projector.on {
-			r.on[event] = append(r.on[event], rosterHandler{m, apply})
+		for event, h := range m.projector.on {
+			r.on[event] = append(r.on[event], rosterHandler{h, m})
 		}
 	}
 	return r

@@ -92,17 +92,22 @@ func skips(ctx context.Context, db Querier) (map[string]map[eventlog.Position]bo
 	return found, nil
 }
 
-// Skip tells the named projector to leave out the event at position at, for
-// ever: in rebuilds and comparisons too. It is an operator's last resort, and
-// the reason stays with it. A projector that is stuck there goes on at its next
-// attempt.
+// Skip tells the named projector to leave out the event at position at, where it
+// is stuck, for ever: in rebuilds and comparisons too. It is an operator's last
+// resort, and the reason stays with it. The projector goes on at its next attempt.
+// An event that nobody knows stops every projector, and each has to be told.
 func Skip(ctx context.Context, db executor, name string, at eventlog.Position, reason string) error {
-	_, err := db.Exec(ctx, `
-		insert into projection_skip (name, commit_position, prepare_position, reason) values ($1, $2, $3, $4)
+	tag, err := db.Exec(ctx, `
+		insert into projection_skip (name, commit_position, prepare_position, reason)
+		select name, $2, $3, $4 from projection_checkpoint
+		 where name = $1 and failure is not null and (commit_position, prepare_position) < ($2, $3)
 		on conflict (name, commit_position, prepare_position) do update set reason = excluded.reason`,
 		name, int64(at.Commit), int64(at.Prepare), reason)
 	if err != nil {
 		return fmt.Errorf("record that %s skips %s: %w", name, at, err)
+	}
+	if tag.RowsAffected() == 0 {
+		return fmt.Errorf("%s cannot skip %s: it is not stuck there", name, at)
 	}
 	return nil
 }

@@ -27,13 +27,15 @@ type Log interface {
 	// ReadAll returns up to limit events after a position, in log order; next is
 	// where to go on, and more is false at the end.
 	ReadAll(ctx context.Context, after eventlog.Position, limit int) (page []eventlog.Record, next eventlog.Position, more bool, err error)
-	// Head is the position of the last event.
+	// Head is the position of the last event that a Source delivers.
 	Head(ctx context.Context) (eventlog.Position, error)
 }
 
 // Options are what an Engine works with. Zero numbers and durations mean the
 // defaults given.
 type Options struct {
+	// Pool has four connections at least: one is held while projectors move
+	// together, and as many more as there are others on their way to them.
 	Pool       *pgxpool.Pool
 	Log        Log
 	Source     Source

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -38,7 +39,9 @@ type group struct {
 	behind   bool // more to do than readers would wait for
 	nextHold time.Time
 
-	buffer []taken // the goroutine's own
+	// The goroutine's own: what was taken and is not committed, and its bytes.
+	buffer []taken
+	size   int
 }
 
 // taken is a record and the message that is acknowledged for it.
@@ -129,7 +132,7 @@ func (g *group) consume(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("subscribe: %w", err)
 	}
-	g.buffer = nil
+	g.buffer, g.size = nil, 0
 	for g.stuck == nil {
 		if err := g.fill(ctx, messages); err != nil {
 			return err
@@ -157,7 +160,7 @@ func (g *group) fill(ctx context.Context, messages <-chan *message.Message) erro
 			return ctx.Err()
 		}
 	}
-	for len(g.buffer) < g.run.options.MaxBatch {
+	for len(g.buffer) < g.run.options.MaxBatch && g.size < g.run.options.MaxBatchBytes {
 		select {
 		case m, open := <-messages:
 			if err := g.take(m, open); err != nil {
@@ -198,6 +201,7 @@ func (g *group) take(m *message.Message, open bool) error {
 		return nil
 	}
 	g.buffer = append(g.buffer, taken{record, m})
+	g.size += len(record.Stored.Data)
 	return nil
 }
 
@@ -221,8 +225,9 @@ func (g *group) advance(ctx context.Context, waiting int) error {
 	}
 	for _, t := range g.buffer[:n] {
 		t.message.Ack()
+		g.size -= len(t.record.Stored.Data)
 	}
-	g.buffer = append(g.buffer[:0], g.buffer[n:]...)
+	g.buffer = slices.Delete(g.buffer, 0, n)
 	return g.finish(ctx, records, len(g.buffer)+waiting)
 }
 

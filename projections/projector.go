@@ -29,7 +29,7 @@ type Projector struct {
 	// no other writes.
 	Schema string
 
-	on map[string]apply
+	on map[string]Handler
 }
 
 type apply func(*Batch, eventlog.Record, eventschema.Event)
@@ -38,11 +38,13 @@ type apply func(*Batch, eventlog.Record, eventschema.Event)
 type Handler struct {
 	event string
 	apply apply
+	blind bool // it looks at the record alone: the event need not be decoded
 }
 
 // On makes the Handler of event E. A handler only queues statements: it reads
 // nothing, asks no clock and draws no random number, so that the same log gives
-// the same rows for ever.
+// the same rows for ever. It must not change what the event refers to: other
+// projectors are given the same.
 func On[E eventschema.Event](handle func(b *Batch, r eventlog.Record, e E)) Handler {
 	var zero E
 	return Handler{event: zero.EventName(), apply: func(b *Batch, r eventlog.Record, e eventschema.Event) {
@@ -54,27 +56,27 @@ func On[E eventschema.Event](handle func(b *Batch, r eventlog.Record, e E)) Hand
 // version, tables that are not named after the projector, SQL whose result is not
 // the log's alone, or two handlers for one event.
 func New(name, schema string, handlers ...Handler) *Projector {
-	p := &Projector{Name: name, Schema: schema, on: map[string]apply{}}
+	p := &Projector{Name: name, Schema: schema, on: map[string]Handler{}}
 	if err := p.check(); err != nil {
 		panic(fmt.Sprintf("projections: %s: %v", name, err))
 	}
 	for _, h := range handlers {
-		if p.on[h.event] != nil {
+		if p.Handles(h.event) {
 			panic(fmt.Sprintf("projections: %s handles %s twice", name, h.event))
 		}
-		p.on[h.event] = h.apply
+		p.on[h.event] = h
 	}
 	return p
 }
 
 // Handles reports whether the projector does anything with the event.
-func (p *Projector) Handles(event string) bool { return p.on[event] != nil }
+func (p *Projector) Handles(event string) bool { return p.on[event].apply != nil }
 
 // Statements is the SQL that the projector queues for one event, for tests.
 func (p *Projector) Statements(r eventlog.Record, e eventschema.Event) []string {
 	b := &Batch{owner: p, record: &r}
-	if apply := p.on[e.EventName()]; apply != nil {
-		apply(b, r, e)
+	if h := p.on[e.EventName()]; h.apply != nil {
+		h.apply(b, r, e)
 	}
 	texts := make([]string, len(b.statements))
 	for i, s := range b.statements {

@@ -22,6 +22,8 @@ const (
 	// approaches is how often a replay follows a live read model before it makes
 	// the engine wait: what is left by then takes a batch or two.
 	approaches = 8
+	// lockBound is how long the engine may wait for a table that somebody reads.
+	lockBound  = "5s"
 	closeBound = 10 * time.Second
 )
 
@@ -217,7 +219,7 @@ func (s *scratch) meet(ctx context.Context, aim aim) (pgx.Tx, error) {
 
 func (s *scratch) arrive(ctx context.Context, tx pgx.Tx, aim aim) error {
 	// The table, not its rows: a batch locks them in an order of its own.
-	_, err := tx.Exec(ctx, `lock table projection_checkpoint in exclusive mode`)
+	_, err := tx.Exec(ctx, `set local lock_timeout = '`+lockBound+`'; lock table projection_checkpoint in exclusive mode`)
 	if err != nil {
 		return fmt.Errorf("lock checkpoints: %w", err)
 	}

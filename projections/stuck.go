@@ -21,6 +21,9 @@ type stuck struct {
 // errors are taken for a projector's own.
 const persistence = 5
 
+// noteBound is how long a checkpoint may take to say that its projector is stuck.
+const noteBound = 5 * time.Second
+
 // attempt applies records to the roster, which is at from, and outlasts outages.
 // Its error is errMoved, ctx's, or a failure.
 func (g *group) attempt(ctx context.Context, who *roster, from eventlog.Position, records []eventlog.Record) error {
@@ -181,24 +184,28 @@ func (g *group) endure(ctx context.Context) error {
 	}
 }
 
-// report says that the group is stuck: in the log, the checkpoints and to whoever
-// waits.
+// report says that the group is stuck: to whoever waits, in the checkpoints for
+// other nodes, and in the log.
 func (g *group) report(ctx context.Context, pause time.Duration) {
 	s, o := g.stuck, &g.run.options
 	g.run.metrics.failures.Inc()
+	o.Awaiter.stuck(g.roster.names)
+	g.note(ctx)
 	o.Logger.ErrorContext(ctx, "projection stuck", slog.Any("projectors", g.roster.names),
 		slog.String("position", s.record.Position.String()), slog.String("event", s.record.Stored.Name),
 		slog.String("stream", s.record.Stream), slog.Int64("revision", s.record.Revision),
 		slog.Int("attempts", s.attempts), slog.Any("cause", s.cause), slog.Duration("retry_in", pause))
-	o.Awaiter.stuck(g.roster.names)
-	bounded, cancel := context.WithTimeout(ctx, transactionBound)
+}
+
+func (g *group) note(ctx context.Context) {
+	bounded, cancel := context.WithTimeout(ctx, noteBound)
 	defer cancel()
-	_, err := o.Pool.Exec(bounded, `
+	_, err := g.run.options.Pool.Exec(bounded, `
 		update projection_checkpoint set failure = $2
 		 where name = any ($1) and commit_position = $3 and prepare_position = $4 and failure is distinct from $2`,
-		g.roster.names, s.cause.Error(), int64(g.position.Commit), int64(g.position.Prepare))
+		g.roster.names, g.stuck.cause.Error(), int64(g.position.Commit), int64(g.position.Prepare))
 	if err != nil && ctx.Err() == nil {
-		o.Logger.WarnContext(ctx, "note that a projection is stuck", slog.Any("error", err))
+		g.run.options.Logger.WarnContext(ctx, "note that a projection is stuck", slog.Any("error", err))
 	}
 }
 

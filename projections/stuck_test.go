@@ -265,9 +265,15 @@ func TestSkip(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.said.await(t, "projection goes on", 1)
-	r.reach(last)
+	settle(t, r, last)
 	r.once(6, "a_v1")
 	r.once(5, "poor_v1")
+
+	t.Run("is refused where the projector is not stuck", func(t *testing.T) {
+		if err := projections.Skip(t.Context(), r.pool, "poor_v1", last, "by mistake"); err == nil {
+			t.Error("an event that was applied was skipped")
+		}
+	})
 
 	t.Run("holds in comparisons and rebuilds", func(t *testing.T) {
 		if found, err := r.engine.Fsck(t.Context()); err != nil || len(found) > 0 {
@@ -317,7 +323,7 @@ func TestUnknownEvent(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.said.await(t, "projection goes on", 1)
-		r.reach(last)
+		settle(t, r, last)
 		r.once(1)
 	})
 
@@ -332,6 +338,21 @@ func TestUnknownEvent(t *testing.T) {
 		r.reach(r.append(eventschema.ProjectDeleted{ProjectID: "p"}).Position, "other_v1")
 		r.said.await(t, "projection stuck", 1)
 		if s := r.status("a_v1"); s.Stuck == nil || !errors.Is(s.Stuck.Cause, eventschema.ErrUnknownEvent) {
+			t.Errorf("a_v1: %+v", s)
+		}
+	})
+
+	t.Run("in a form that cannot be read is no matter to those who do not read it", func(t *testing.T) {
+		t.Parallel()
+		every := projections.New("every_v1", `create table every_v1 (position bigint primary key)`,
+			projections.OnEach([]string{"project.created"}, func(b *projections.Batch, r eventlog.Record) {
+				b.Exec(`insert into every_v1 values ($1)`, int64(r.Position.Commit))
+			})...)
+		r := start(t, counter("a_v1"), every)
+		odd := r.log.AppendStored("project-p", eventschema.Stored{Name: "project.created", Version: 1, Data: []byte(`{"odd":1}`)})
+		r.reach(odd.Position, "every_v1")
+		r.said.await(t, "projection stuck", 1)
+		if s := r.status("a_v1"); s.Stuck == nil || s.Stuck.Position != odd.Position {
 			t.Errorf("a_v1: %+v", s)
 		}
 	})
