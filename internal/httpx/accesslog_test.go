@@ -92,7 +92,7 @@ func TestRequestContext(t *testing.T) {
 	if res.header.Get("X-Request-Id") != "r1" {
 		t.Errorf("X-Request-Id is %q", res.header.Get("X-Request-Id"))
 	}
-	want := identity.Request{ID: "r1", IP: "192.0.2.1", OperationID: "post_things", Path: "/things", IdempotencyKey: "k1"}
+	want := identity.Request{ID: "r1", IP: "192.0.2.1", OperationID: "post_things", Path: "/things", IdempotencyKey: "k1", Input: []byte(`{"name":"a"}`)}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
@@ -100,6 +100,10 @@ func TestRequestContext(t *testing.T) {
 		t.Errorf("acts as %+v", who)
 	}
 
+	r.do(t, "POST", "/api/v1/things", `{"name":"a"}`).ok(t)
+	if got.Input != nil {
+		t.Error("a body is kept that no key asks for")
+	}
 	r.do(t, "GET", "/api/v1/things", "", "Idempotency-Key", "not a key").ok(t)
 	if got.IdempotencyKey != "" {
 		t.Errorf("a read has the key %q", got.IdempotencyKey)
