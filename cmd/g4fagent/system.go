@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"strings"
 	"time"
@@ -293,22 +294,12 @@ func (s *system) beside(r prometheus.Registerer) map[string]http.Handler {
 	handlers := map[string]http.Handler{
 		"/livez":        http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, map[string]bool{"ok": true}) }),
 		"/readyz":       http.HandlerFunc(s.readyz),
-		"/openapi.json": document("application/json", api.JSON()),
-		"/openapi.yaml": document("application/yaml", api.YAML()),
 	}
+	maps.Copy(handlers, api.Pages())
 	if gatherer, ok := r.(prometheus.Gatherer); ok {
 		handlers["/metrics"] = promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{})
 	}
 	return handlers
-}
-
-func document(contentType string, body []byte) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", contentType)
-		if _, err := w.Write(body); err != nil {
-			return // the client has left
-		}
-	})
 }
 
 // readyz tells a load balancer whether to send requests here.

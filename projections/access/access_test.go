@@ -22,7 +22,9 @@ func TestLogins(t *testing.T) {
 		}
 		return login, found
 	}
-	user := func(id string) { kit.Apply("user-"+id, eventschema.UserCreated{UserID: id, Name: "n", Roles: []string{"viewer"}}) }
+	user := func(id string) {
+		kit.Apply("user-"+id, eventschema.UserCreated{UserID: id, Name: "n", Roles: []string{"viewer"}})
+	}
 	login := func(user, family, key string) {
 		kit.Apply("login-"+family, eventschema.LoginSucceeded{Family: family, UserID: user, Method: "password", CredentialID: key, RefreshVerifier: "v"})
 	}
