@@ -292,8 +292,8 @@ func (s *system) shownLimits() api.Limits {
 // beside is what stands beside the API.
 func (s *system) beside(r prometheus.Registerer) map[string]http.Handler {
 	handlers := map[string]http.Handler{
-		"/livez":        http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, map[string]bool{"ok": true}) }),
-		"/readyz":       http.HandlerFunc(s.readyz),
+		"/livez":  http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, map[string]bool{"ok": true}) }),
+		"/readyz": http.HandlerFunc(s.readyz),
 	}
 	maps.Copy(handlers, api.Pages())
 	if gatherer, ok := r.(prometheus.Gatherer); ok {

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/g4fagent/g4fagent/api"
 	"github.com/g4fagent/g4fagent/eventschema"
 	"github.com/g4fagent/g4fagent/internal/eventlog"
 )
@@ -37,7 +38,7 @@ type Event struct {
 // runEvent holds the members of all run events; each type uses some of them.
 type runEvent struct {
 	Type       string    `json:"type"`
-	TS         time.Time `json:"ts"`
+	TS         api.Time  `json:"ts"`
 	RunID      string    `json:"run_id"`
 	Status     string    `json:"status,omitempty"`
 	Progress   *float64  `json:"progress,omitempty"`
@@ -59,7 +60,7 @@ type message struct {
 	Role      string          `json:"role"`
 	Content   json.RawMessage `json:"content"`
 	Meta      json.RawMessage `json:"meta"`
-	TS        time.Time       `json:"ts"`
+	TS        api.Time        `json:"ts"`
 }
 
 type sessionChange struct {
@@ -102,7 +103,7 @@ func show(at time.Time, ev eventschema.Event) (Event, bool) {
 		return Event{Type: typeSession, Data: sessionChange{SessionID: e.SessionID, Change: "closed"}}, true
 	case eventschema.MessagePosted:
 		return Event{Type: typeMessage, RunID: e.RunID, Data: message{
-			ID: e.MessageID, SessionID: e.SessionID, RunID: e.RunID, Role: e.Role, Content: e.Content, Meta: e.Meta, TS: at,
+			ID: e.MessageID, SessionID: e.SessionID, RunID: e.RunID, Role: e.Role, Content: e.Content, Meta: e.Meta, TS: api.Time(at),
 		}}, true
 	default:
 		return showRun(at, ev)
@@ -117,11 +118,11 @@ func showRun(at time.Time, ev eventschema.Event) (Event, bool) {
 		return status(at, e.RunID, "running", runningProgress), true
 	case eventschema.RunOutputSuperseded:
 		p := float64(runningProgress)
-		return run(runEvent{Type: typeStatus, TS: at, RunID: e.RunID, Status: "running", Progress: &p, Superseded: e.MessageID}), true
+		return run(runEvent{Type: typeStatus, TS: api.Time(at), RunID: e.RunID, Status: "running", Progress: &p, Superseded: e.MessageID}), true
 	case eventschema.RunOutputAppended:
-		return run(runEvent{Type: typeToken, TS: at, RunID: e.RunID, MessageID: e.MessageID, Text: &e.Text}), true
+		return run(runEvent{Type: typeToken, TS: api.Time(at), RunID: e.RunID, MessageID: e.MessageID, Text: &e.Text}), true
 	case eventschema.RunErrored:
-		return run(runEvent{Type: typeError, TS: at, RunID: e.RunID, Error: &runError{Code: e.Code, Message: e.Message}}), true
+		return run(runEvent{Type: typeError, TS: api.Time(at), RunID: e.RunID, Error: &runError{Code: e.Code, Message: e.Message}}), true
 	case eventschema.RunCompleted:
 		return terminal(status(at, e.RunID, "completed", 1)), true
 	case eventschema.RunFailed:
@@ -136,7 +137,7 @@ func showRun(at time.Time, ev eventschema.Event) (Event, bool) {
 const runningProgress = 0.05
 
 func status(at time.Time, runID, status string, progress float64) Event {
-	return run(runEvent{Type: typeStatus, TS: at, RunID: runID, Status: status, Progress: &progress})
+	return run(runEvent{Type: typeStatus, TS: api.Time(at), RunID: runID, Status: status, Progress: &progress})
 }
 
 func run(e runEvent) Event { return Event{Type: e.Type, RunID: e.RunID, Data: e} }
@@ -148,9 +149,9 @@ func terminal(e Event) Event {
 
 // envelope is the data of a frame.
 type envelope struct {
-	Type string    `json:"type"`
-	TS   time.Time `json:"ts"`
-	Data any       `json:"data"`
+	Type string   `json:"type"`
+	TS   api.Time `json:"ts"`
+	Data any      `json:"data"`
 }
 
 // frame is one event of the journal, encoded once for all who follow it.
@@ -168,7 +169,7 @@ func newFrame(r eventlog.Record, s eventschema.Sealer) (frame, error) {
 	if err != nil || !shown {
 		return f, err
 	}
-	data, err := json.Marshal(envelope{Type: e.Type, TS: e.TS, Data: e.Data})
+	data, err := json.Marshal(envelope{Type: e.Type, TS: api.Time(e.TS), Data: e.Data})
 	if err != nil {
 		return f, fmt.Errorf("encode %s at %d: %w", r.Stream, r.Revision, err)
 	}
