@@ -28,6 +28,8 @@ type Execution struct {
 }
 
 // Execute begins an attempt at a run that requested, its run.requested, asks for.
+// It fails with ErrSuperseded when the run has ended, or is about to since its
+// project was deleted.
 func (h *Handlers) Execute(ctx context.Context, requested eventlog.Record, node string) (*Execution, error) {
 	ev, err := eventschema.All.Decode(requested.Stored, h.vault)
 	if err != nil {
@@ -36,6 +38,11 @@ func (h *Handlers) Execute(ctx context.Context, requested eventlog.Record, node 
 	run, ok := ev.(eventschema.RunRequested)
 	if !ok {
 		return nil, fmt.Errorf("%s at %d asks for no run", requested.Stream, requested.Revision)
+	}
+	if _, err := h.journal(ctx, "StartAttempt", run.SessionID); session.ErrNotFound.Is(err) {
+		return nil, ErrSuperseded // nobody is asked, and paid, for what nobody may see
+	} else if err != nil {
+		return nil, err
 	}
 	x := &Execution{h: h, run: run, asked: requested.Revision}
 	receipt, err := x.decide(ctx, "StartAttempt", func(s session.State) ([]eventschema.SessionEvent, error) {

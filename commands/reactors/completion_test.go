@@ -150,4 +150,3 @@ func TestAPanicIsAFailure(t *testing.T) {
 	h.history.await("user-user_1", "user.created", 1)
 	h.until("the job is done", func() bool { return h.jobs()["start_user completed"] == 1 })
 }
-

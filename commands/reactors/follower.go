@@ -41,7 +41,7 @@ type follower struct {
 
 	mu       sync.Mutex
 	position eventlog.Position // up to where nothing is left to do
-	eventAt  time.Time         // when the event there happened
+	eventAt  time.Time         // when the event there happened, or else delivery began
 	unwanted int
 	movedAt  time.Time
 	stuck    *Stuck
@@ -96,7 +96,7 @@ func (f *follower) load(ctx context.Context) error {
 	f.at = position
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.position, f.movedAt, f.unwanted = position, f.now(), 0
+	f.position, f.eventAt, f.movedAt, f.unwanted = position, f.now(), f.now(), 0
 	return nil
 }
 
@@ -122,17 +122,25 @@ func (f *follower) handle(msg *message.Message) error {
 	if err != nil {
 		return err
 	}
+	err = f.turn(msg.Context(), r)
+	switch {
+	case errors.Is(err, errMoved):
+		f.restart(errMoved)
+	case err != nil:
+		return fmt.Errorf("turn %s at position %s into jobs: %w", r.Stored.Name, r.Position, err)
+	}
+	return err
+}
+
+func (f *follower) turn(ctx context.Context, r eventlog.Record) error {
 	var jobs []river.InsertManyParams
 	if react := f.reactions[r.Stored.Name]; react != nil {
+		var err error
 		if jobs, err = react(r); err != nil {
 			return err
 		}
 	}
-	err = f.commit(msg.Context(), r.Position, jobs)
-	if errors.Is(err, errMoved) {
-		f.restart(errMoved)
-	}
-	return err
+	return f.commit(ctx, r.Position, jobs)
 }
 
 // commit moves the checkpoint and inserts the jobs, both or neither: that is what
@@ -150,11 +158,10 @@ func (f *follower) commit(ctx context.Context, to eventlog.Position, jobs []rive
 		}
 		return f.insert(ctx, tx, jobs)
 	})
-	if err != nil {
-		return fmt.Errorf("turn an event into jobs: %w", err)
+	if err == nil {
+		f.at = to
 	}
-	f.at = to
-	return nil
+	return err
 }
 
 func (r *Reactors) insert(ctx context.Context, tx pgx.Tx, jobs []river.InsertManyParams) error {

@@ -201,7 +201,7 @@ func (s *said) Handle(_ context.Context, r slog.Record) error {
 func (s *said) String() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return strings.Join(s.lines, "\n")
+	return strings.Join(s.lines[max(0, len(s.lines)-30):], "\n")
 }
 
 // by is a person's context.

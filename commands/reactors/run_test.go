@@ -1,12 +1,17 @@
 package reactors_test
 
 import (
+	"context"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/g4fagent/g4fagent/eventschema"
+	"github.com/g4fagent/g4fagent/internal/agent"
+	"github.com/g4fagent/g4fagent/internal/agent/provider"
+	"github.com/g4fagent/g4fagent/internal/agent/provider/aimocktest"
 )
 
 func TestARunIsAnswered(t *testing.T) {
@@ -168,6 +173,40 @@ func TestARunThatCannotBeAnsweredFails(t *testing.T) {
 				t.Errorf("jobs %v", jobs)
 			}
 		})
+	}
+}
+
+// mocked is a provider that nobody here wrote.
+type mocked struct{ *aimocktest.Server }
+
+func (m mocked) Client(context.Context, string) (provider.Client, error) {
+	return provider.New(provider.Config{ID: "openai", BaseURL: m.URL, APIKey: "k"}, http.DefaultClient)
+}
+
+func TestAProviderMayFailThreeTimes(t *testing.T) {
+	t.Parallel()
+	down := &aimocktest.Failure{Status: http.StatusInternalServerError, Message: "out of order"}
+	mock := aimocktest.Start(t, aimocktest.Options{
+		Answers:   []aimocktest.Answer{{Nth: 1, Fail: down}, {Nth: 2, Fail: down}, {Nth: 3, Fail: down}},
+		Reply:     "at long last, an answer in several pieces",
+		ChunkSize: 5, ChunkDelay: 30 * time.Millisecond,
+	})
+	h := newHouse(t)
+	h.start(options{agent: agent.Options{Providers: mocked{mock}}})
+	session, run := h.ask("why?")
+	h.history.await("session-"+session, "run.completed", 1)
+	h.mustAnswerOnce(session, run, "at long last, an answer in several pieces")
+	if asked := len(mock.Requests(t)); asked != 4 {
+		t.Errorf("the provider was asked %d times", asked)
+	}
+	outputs := 0
+	for _, name := range h.history.names("session-" + session) {
+		if name == "run.output_appended" {
+			outputs++
+		}
+	}
+	if outputs < 2 {
+		t.Errorf("the answer came in %d pieces", outputs)
 	}
 }
 

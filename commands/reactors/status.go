@@ -57,7 +57,7 @@ func (f *follower) status() Status {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s := Status{Name: f.name, Position: f.position, Stuck: f.stuck}
-	if f.position.Less(f.feed.Position()) && !f.eventAt.IsZero() {
+	if f.position.Less(f.feed.Position()) {
 		s.Lag = max(f.now().Sub(f.eventAt), 0)
 	}
 	return s
