@@ -18,8 +18,8 @@ import (
 const Topic = "$all"
 
 var (
-	errMerged = errors.New("the group's members have joined another")
-	errEnded  = errors.New("the subscription ended")
+	errLeft  = errors.New("the members have left for other groups")
+	errEnded = errors.New("the subscription ended")
 )
 
 // group is a set of projectors with one position and one subscription.
@@ -63,7 +63,7 @@ func (g *group) loop(ctx context.Context) {
 		before := g.position
 		err := g.follow(ctx)
 		switch {
-		case errors.Is(err, errMerged):
+		case errors.Is(err, errLeft):
 			return
 		case ctx.Err() != nil:
 			g.leave()
@@ -111,7 +111,7 @@ func (g *group) follow(ctx context.Context) error {
 		return g.endure(ctx)
 	}
 	if g.meet(ctx) {
-		return errMerged
+		return errLeft
 	}
 	return g.consume(ctx)
 }
@@ -259,7 +259,7 @@ func (g *group) finish(ctx context.Context, records []eventlog.Record, pending i
 	g.run.metrics.events.Add(float64(len(records)))
 	g.run.options.Awaiter.moved(who.names, last.Position, behind)
 	if g.meet(ctx) {
-		return errMerged
+		return errLeft
 	}
 	return nil
 }

@@ -1,8 +1,10 @@
 package projections_test
 
 import (
+	"sync"
 	"testing"
 
+	"github.com/g4fagent/g4fagent/eventschema"
 	"github.com/g4fagent/g4fagent/internal/postgres/postgrestest"
 	"github.com/g4fagent/g4fagent/projections"
 	"github.com/g4fagent/g4fagent/projections/projectiontest"
@@ -50,4 +52,31 @@ func TestProjectorsAtDifferentPositionsEndAsOne(t *testing.T) {
 	if restarts := len(r.said.await(t, "projectors start again from their checkpoints", 0)); restarts > 0 {
 		t.Errorf("merging made %d groups start again", restarts)
 	}
+}
+
+// A read model that takes its time is waited for, but not long.
+func TestSlowProjectorDoesNotHoldUpTheOthers(t *testing.T) {
+	t.Parallel()
+	pool, log := postgrestest.Pool(t), projectiontest.NewLog()
+	before := newRig(t, pool, log, projections.Options{Projectors: []*projections.Projector{counter("a_v1")}})
+	before.run()
+	before.create(0, 10)
+	before.reach(before.append(eventschema.ProjectCreated{ProjectID: "poison", Name: "poison"}).Position)
+	before.halt()
+
+	entered, release := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	slow := delicate("slow_v1", "", func(*projections.Batch, eventschema.ProjectCreated) {
+		once.Do(func() { close(entered) })
+		<-release
+	})
+	r := newRig(t, pool, log, projections.Options{Projectors: []*projections.Projector{counter("a_v1"), slow}})
+	r.run()
+	<-entered // with the whole log in one batch, the end of which the other group is at
+	for i := range 5 {
+		r.reach(r.create(10+i, 1), "a_v1")
+	}
+	close(release)
+	r.reach(r.create(15, 1))
+	r.once(17)
 }

@@ -73,7 +73,7 @@ func named(err error, who *roster, records []eventlog.Record) error {
 
 // isolate finds the projectors that do not get past records. They leave for
 // groups of their own, at the event that each fails at; the others are behind
-// the last record afterwards. The error is errMerged when no others are left.
+// the last record afterwards. The error is errLeft when no others are left.
 func (g *group) isolate(ctx context.Context, who *roster, records []eventlog.Record, failed *failure) error {
 	g.run.mu.Lock()
 	g.run.releaseHolds(g)
@@ -98,7 +98,7 @@ func (g *group) isolate(ctx context.Context, who *roster, records []eventlog.Rec
 		g.run.launch(c)
 	}
 	if len(healthy) == 0 {
-		return errMerged
+		return errLeft
 	}
 	return nil
 }
