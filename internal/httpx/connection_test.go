@@ -46,6 +46,7 @@ func (w wire) receive(t *testing.T) answer {
 	if err != nil {
 		t.Fatalf("read a response: %v", err)
 	}
+	defer func() { _ = res.Body.Close() }()
 	body, err := io.ReadAll(res.Body)
 	if err != nil {
 		t.Fatalf("read the body of a %d: %v", res.StatusCode, err)

@@ -3,7 +3,6 @@ package httpx
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -91,7 +90,7 @@ func document(t *testing.T, who identity.Principal, saw func(any)) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &rig{edge: h.(*edge)} //nolint:forcetypeassert // New makes it
+	return &rig{edge: h.(*edge)}
 }
 
 func admin() identity.Principal { return rigTokens["admin-token"] }
@@ -208,7 +207,7 @@ func TestGeneratedCode(t *testing.T) {
 		d := document(t, admin(), func(r any) { saw = r })
 		d.do(t, "POST", "/api/v1/projects", `{"name":"a","NAME":5,"repo":{"n":12345678901234567890}}`).ok(t)
 		r, ok := saw.(api.CreateProjectRequestObject)
-		if !ok || r.Body.Name != "a" || !strings.Contains(fmt.Sprintf("%s", r.Body.Repo), "12345678901234567890") {
+		if !ok || r.Body.Name != "a" || !strings.Contains(string(r.Body.Repo), "12345678901234567890") {
 			t.Errorf("saw %+v", saw)
 		}
 	})

@@ -14,7 +14,6 @@ import (
 
 	"github.com/g4fagent/g4fagent/api"
 	"github.com/g4fagent/g4fagent/internal/fault"
-	"github.com/g4fagent/g4fagent/internal/identity"
 )
 
 var (
@@ -47,7 +46,6 @@ func (e *edge) receive(x *exchange, held *holding) (io.ReadCloser, error) {
 		}
 		if x.request.IdempotencyKey != "" {
 			x.request.Input = raw
-			x.ctx = identity.WithRequest(x.ctx, x.request)
 		}
 		return newWhole(raw), e.admissible(o, raw)
 	}

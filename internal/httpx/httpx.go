@@ -137,7 +137,7 @@ func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		r: r, ctx: r.Context(), label: "none",
 		request: identity.Request{ID: requestID(r.Header), IP: clientIP(r, e.proxies), Path: e.below(r)},
 	}
-	defer func() { e.finish(x, recover()) }()
+	defer func() { e.finish(x, recover()) }() //nolint:contextcheck // the exchange has the context, and has to outlive it
 
 	w.Header().Set("X-Request-Id", x.request.ID)
 	secure(w.Header(), r.TLS != nil)
@@ -212,9 +212,9 @@ func (e *edge) canonical(r *http.Request) *http.Request {
 // log line, counts, and cuts the connection of a response that broke off.
 func (e *edge) finish(x *exchange, recovered any) {
 	var stack []byte
-	switch {
-	case recovered == nil:
-	case recovered == http.ErrAbortHandler: //nolint:errorlint // the very value is the sign
+	switch recovered {
+	case nil:
+	case http.ErrAbortHandler:
 		x.cut = true
 	default:
 		stack = debug.Stack()

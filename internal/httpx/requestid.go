@@ -40,6 +40,14 @@ func idempotencyKey(header http.Header) (string, error) {
 	}
 }
 
+// keyed takes the key of a command; others have none.
+func (x *exchange) keyed() (err error) {
+	if x.operation.command {
+		x.request.IdempotencyKey, err = idempotencyKey(x.r.Header)
+	}
+	return err
+}
+
 // traceID is the trace id of the client's traceparent (W3C Trace Context), or
 // empty when there is none or it is malformed.
 func traceID(header http.Header) string {

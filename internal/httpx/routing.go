@@ -61,7 +61,7 @@ func allow(methods string) string {
 
 // exchangeOf is the exchange below gin's writer.
 func exchangeOf(c *gin.Context) *exchange {
-	return c.Writer.(interface{ Unwrap() http.ResponseWriter }).Unwrap().(*exchange) //nolint:forcetypeassert // edge.ServeHTTP put it there
+	return c.Writer.(interface{ Unwrap() http.ResponseWriter }).Unwrap().(*exchange) // edge.ServeHTTP put it there
 }
 
 // operate is what happens around each operation.
@@ -83,26 +83,24 @@ func (e *edge) conduct(c *gin.Context, x *exchange) error {
 		c.Header("Allow", "GET, OPTIONS") // a stream without its body is nothing
 		return errMethodNotAllowed
 	}
-	x.request.OperationID = o.ID
-	x.request.TraceID = traceID(x.r.Header)
-	keyErr := error(nil)
-	if o.command {
-		x.request.IdempotencyKey, keyErr = idempotencyKey(x.r.Header)
-	}
+	x.request.OperationID, x.request.TraceID = o.ID, traceID(x.r.Header)
 	x.ctx, x.line = logline.Open(context.WithValue(x.ctx, exchangeKey{}, x))
 	x.ctx = identity.WithRequest(x.ctx, x.request)
 
 	if err := e.enter(x); err != nil {
 		return err
 	}
-	if keyErr != nil {
-		return keyErr
+	if err := x.keyed(); err != nil {
+		return err
 	}
 	held := &holding{of: e.bodies}
 	defer held.release()
 	body, err := e.receive(x, held)
 	if err != nil {
 		return e.missing(c, x, err)
+	}
+	if x.request.IdempotencyKey != "" {
+		x.ctx = identity.WithRequest(x.ctx, x.request) // now with its key and input
 	}
 	leave, err := e.admit(o)
 	if err != nil {

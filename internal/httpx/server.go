@@ -40,7 +40,7 @@ type Server struct {
 	drain    time.Duration
 	log      *slog.Logger
 
-	streams    context.Context //nolint:containedctx // the server's life, not a call's
+	streams    context.Context // the server's life, not a call's
 	endStreams context.CancelFunc
 }
 
