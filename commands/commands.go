@@ -49,20 +49,22 @@ type Limits struct {
 
 // Options are what Handlers are made of. Keys and Snapshots may be nil.
 type Options struct {
-	Log        *eventlog.Log
-	Vault      Vault
-	Keys       KeyIndex
-	Snapshots  Snapshots
-	Passwords  Passwords
-	Rules      PasswordRules
-	Tokens     Tokens
-	Throttle   Throttle
-	Refusals   *Refusals
-	Now        func() time.Time
-	Limits     Limits
-	CacheBytes uint64
-	Logger     *slog.Logger
-	Registerer prometheus.Registerer
+	Log       *eventlog.Log
+	Vault     Vault
+	Keys      KeyIndex
+	Snapshots Snapshots
+	Passwords Passwords
+	Rules     PasswordRules
+	Tokens    Tokens
+	Throttle  Throttle
+	Refusals  *Refusals
+	// CountProjects is how many projects there are; nil counts none.
+	CountProjects func(context.Context) (int, error)
+	Now           func() time.Time
+	Limits        Limits
+	CacheBytes    uint64
+	Logger        *slog.Logger
+	Registerer    prometheus.Registerer
 }
 
 // Handlers run commands. They are safe for concurrent use.
@@ -79,15 +81,19 @@ type Handlers struct {
 	throttle  Throttle
 	refusals  *Refusals
 
-	now     func() time.Time
-	limits  Limits
-	metrics *metrics
+	countProjects func(context.Context) (int, error)
+	now           func() time.Time
+	limits        Limits
+	metrics       *metrics
 }
 
 // New makes Handlers; Close ends what they do in the background.
 func New(o Options) (*Handlers, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.CountProjects == nil {
+		o.CountProjects = func(context.Context) (int, error) { return 0, nil }
 	}
 	m := newMetrics(o.Registerer)
 	states, err := newStateCache(o.CacheBytes, o.Snapshots, o.Logger, m)
@@ -97,7 +103,8 @@ func New(o Options) (*Handlers, error) {
 	return &Handlers{
 		log: o.Log, vault: o.Vault, keys: o.Keys, states: states,
 		passwords: o.Passwords, rules: o.Rules, tokens: o.Tokens, throttle: o.Throttle, refusals: o.Refusals,
-		now: o.Now, limits: o.Limits, metrics: m,
+		countProjects: o.CountProjects,
+		now:           o.Now, limits: o.Limits, metrics: m,
 	}, nil
 }
 

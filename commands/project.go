@@ -16,17 +16,24 @@ type CreateProject struct {
 	Repo                                   json.RawMessage
 }
 
-// CreateProject appends project.created.
+// CreateProject appends project.created. The number of projects is that of the
+// read model: commands that are decided at the same moment may exceed the limit
+// by as many as they are.
 func (h *Handlers) CreateProject(ctx context.Context, c CreateProject) (Receipt, error) {
 	id, err := h.newID(ctx, "proj")
 	if err != nil {
 		return Receipt{}, err
 	}
+	count, err := h.countProjects(ctx)
+	if err != nil {
+		return Receipt{}, err
+	}
+	full := count >= h.limits.MaxProjects
 	e := eventschema.ProjectCreated{
 		ProjectID: id, Name: c.Name, Description: c.Description, Status: c.Status, Environment: c.Environment, Repo: c.Repo,
 	}
 	t := target{command: "CreateProject", stream: projectStream(id), project: id, fresh: true}
-	return decide(ctx, h, t, func(s project.State) ([]eventschema.ProjectEvent, error) { return s.Create(e) })
+	return decide(ctx, h, t, func(s project.State) ([]eventschema.ProjectEvent, error) { return s.Create(e, full) })
 }
 
 // UpdateProject changes the fields that are not nil. Match is the revision that

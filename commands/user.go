@@ -2,7 +2,9 @@ package commands
 
 import (
 	"context"
+	"errors"
 	"net/mail"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -47,6 +49,11 @@ func (h *Handlers) CreateUser(ctx context.Context, c CreateUser) (Receipt, error
 	started, err := h.StartUser(ctx, e)
 	if err != nil {
 		return Receipt{}, err
+	}
+	if slices.Contains(e.Roles, adminRole) {
+		if err := h.CountAdmin(ctx, e.UserID); err != nil {
+			return Receipt{}, err
+		}
 	}
 	return decided.then(started), nil
 }
@@ -102,7 +109,7 @@ type UpdateUser struct {
 
 // UpdateUser appends what differs, each kind of change under its own name.
 func (h *Handlers) UpdateUser(ctx context.Context, c UpdateUser) (Receipt, error) {
-	past, err := known[user.State, eventschema.UserEvent](ctx, h, userStream(c.UserID))
+	past, err := current[user.State, eventschema.UserEvent](ctx, h, userStream(c.UserID))
 	if err != nil {
 		return Receipt{}, err
 	}
@@ -114,8 +121,17 @@ func (h *Handlers) UpdateUser(ctx context.Context, c UpdateUser) (Receipt, error
 		}
 		change.Verifier = &verifier
 	}
+	if administers(past.State) && !remains(past.State, change) {
+		if err := h.releaseAdmin(ctx, c.UserID); err != nil {
+			return Receipt{}, err
+		}
+	}
 	t := target{command: "UpdateUser", stream: userStream(c.UserID)}
-	return decide(ctx, h, t, func(s user.State) ([]eventschema.UserEvent, error) { return s.Update(change, c.Match) })
+	receipt, err := decide(ctx, h, t, func(s user.State) ([]eventschema.UserEvent, error) { return s.Update(change, c.Match) })
+	if c.Roles == nil && c.Disabled == nil {
+		return receipt, err
+	}
+	return receipt, errors.Join(err, h.CountAdmin(ctx, c.UserID))
 }
 
 func (h *Handlers) newVerifier(ctx context.Context, password string, hints ...string) (string, error) {
@@ -134,6 +150,15 @@ type DeleteUser struct {
 // DeleteUser appends user.deleted and frees the address; if the second fails
 // here, a reactor repeats it.
 func (h *Handlers) DeleteUser(ctx context.Context, c DeleteUser) (Receipt, error) {
+	past, err := current[user.State, eventschema.UserEvent](ctx, h, userStream(c.UserID))
+	if err != nil {
+		return Receipt{}, err
+	}
+	if administers(past.State) {
+		if err := h.releaseAdmin(ctx, c.UserID); err != nil {
+			return Receipt{}, err
+		}
+	}
 	t := target{command: "DeleteUser", stream: userStream(c.UserID)}
 	receipt, err := decide(ctx, h, t, func(s user.State) ([]eventschema.UserEvent, error) { return s.Delete(c.UserID, c.Match) })
 	if err != nil {

@@ -14,6 +14,8 @@ func (installationEvent) ofInstallation() {}
 
 var installationEvents = []Declaration{
 	Declare[InstallationCreated](1),
+	Declare[AdminAdded](1),
+	Declare[AdminRemoved](1),
 }
 
 // InstallationCreated is the log's first event. Checkpoints stand beside its id,
@@ -26,3 +28,24 @@ type InstallationCreated struct {
 
 // EventName is the stored name.
 func (InstallationCreated) EventName() string { return "installation.created" }
+
+// AdminAdded counts a user among the administrators who can act.
+type AdminAdded struct {
+	installationEvent
+
+	UserID string `json:"user_id"`
+}
+
+// EventName is the stored name.
+func (AdminAdded) EventName() string { return "installation.admin_added" }
+
+// AdminRemoved decides that a user is none of them any more. It precedes what
+// happens to the user: the last one cannot be removed.
+type AdminRemoved struct {
+	installationEvent
+
+	UserID string `json:"user_id"`
+}
+
+// EventName is the stored name.
+func (AdminRemoved) EventName() string { return "installation.admin_removed" }

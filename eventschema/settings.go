@@ -18,6 +18,32 @@ var settingsEvents = []Declaration{
 	Declare[SettingsUpdated](1),
 }
 
+// MaxSettingsChanges bounds the Changes of one event: a read model gives each of
+// them a place of its own behind the event's position.
+const MaxSettingsChanges = 1024
+
+const defaultSettings = `{
+	"memory_limit_gb": 8,
+	"telemetry_enabled": true,
+	"default_provider_id": "g4f",
+	"default_model_id": "gpt-4o-mini",
+	"providers": [
+		{"provider_id": "openai", "enabled": true},
+		{"provider_id": "anthropic", "enabled": true},
+		{"provider_id": "ollama", "enabled": true},
+		{"provider_id": "g4f", "enabled": true},
+		{"provider_id": "custom", "enabled": true}
+	],
+	"ui": {"theme": "neon_dark", "accent": "#00FF94"}
+}`
+
+// DefaultSettings are the settings before anybody changed them: what a stream
+// without events says. They stand here, beside the event, since decisions and
+// read models must take the same for it and have nothing else in common. The
+// first SettingsUpdated holds them too, where it did not change them, so another
+// build's defaults change no settings that were ever written.
+func DefaultSettings() json.RawMessage { return json.RawMessage(defaultSettings) }
+
 // SettingsUpdated holds the settings as they are from now on and what changed on
 // the way there. Secrets are in neither: each is a sealed entry of Secrets.
 type SettingsUpdated struct {

@@ -16,7 +16,9 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/g4fagent/g4fagent/commands"
 	"github.com/g4fagent/g4fagent/internal/httpx"
+	"github.com/g4fagent/g4fagent/internal/identity"
 	"github.com/g4fagent/g4fagent/internal/password"
 )
 
@@ -154,6 +156,10 @@ func (s *system) prepare(ctx context.Context) (generated string, err error) {
 		if err := s.handlers.CreateFirstAdmin(ctx, s.config.adminName, s.config.adminEmail, secret); err != nil {
 			return "", err
 		}
+	}
+	// The first administrator may have been made by a start that ended too early.
+	if err := s.handlers.CountAdmin(identity.WithPrincipal(ctx, identity.Server()), commands.FirstAdminID); err != nil {
+		return "", err
 	}
 	verifier := ""
 	if s.config.apiKey != "" {

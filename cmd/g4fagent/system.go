@@ -29,6 +29,7 @@ import (
 	"github.com/g4fagent/g4fagent/internal/token"
 	"github.com/g4fagent/g4fagent/projections"
 	"github.com/g4fagent/g4fagent/projections/idempotency"
+	"github.com/g4fagent/g4fagent/projections/projects"
 	"github.com/g4fagent/g4fagent/readapi"
 	"github.com/g4fagent/g4fagent/readapi/live"
 )
@@ -92,7 +93,8 @@ func (s *system) newCommands(ctx context.Context, r prometheus.Registerer) error
 		Log: s.log, Vault: s.vault, Keys: idempotency.Index{DB: s.db.Pool()}, Snapshots: snapshots,
 		Passwords: hasher, Rules: password.Rules{}, Tokens: s.tokens,
 		Throttle: password.NewThrottle(password.ThrottleOptions{Registerer: r}), Refusals: s.refusals,
-		Now: time.Now, Limits: s.commandLimits(), Logger: s.logger, Registerer: r,
+		CountProjects: func(ctx context.Context) (int, error) { return projects.Count(ctx, s.db.Pool()) },
+		Now:           time.Now, Limits: s.commandLimits(), Logger: s.logger, Registerer: r,
 	})
 	return err
 }

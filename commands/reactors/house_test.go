@@ -50,7 +50,7 @@ func (keys) HMAC(purpose string, parts ...[]byte) [32]byte {
 
 // house is all that reactors live in. It outlives them.
 type house struct {
-	t        testing.TB
+	t        *testing.T
 	log      *eventlog.Log
 	db       *postgres.DB
 	handlers *commands.Handlers
@@ -58,19 +58,19 @@ type house struct {
 	history  *history
 }
 
-func newHouse(t testing.TB) *house {
+func newHouse(t *testing.T) *house {
 	t.Helper()
 	return houseOn(t, eventlogtest.Open(t), postgrestest.Open(t))
 }
 
-func houseOn(t testing.TB, log *eventlog.Log, db *postgres.DB) *house {
+func houseOn(t *testing.T, log *eventlog.Log, db *postgres.DB) *house {
 	t.Helper()
 	h := &house{t: t, log: log, db: db, model: newModel(t), handlers: handlersOn(t, log)}
 	h.history = follow(t, h.log)
 	return h
 }
 
-func handlersOn(t testing.TB, log *eventlog.Log) *commands.Handlers {
+func handlersOn(t *testing.T, log *eventlog.Log) *commands.Handlers {
 	t.Helper()
 	h, err := commands.New(commands.Options{
 		Log: log, Vault: keys{}, Now: time.Now, Limits: commands.Limits{MaxProjects: 1000, MaxSessionsPerProject: 1000},
@@ -262,7 +262,7 @@ func (h *house) ask(text string) (session, run string) {
 	return session, h.request(session, h.message(session, text))
 }
 
-func eventOf[E eventschema.Event](t testing.TB, r commands.Receipt) E {
+func eventOf[E eventschema.Event](t *testing.T, r commands.Receipt) E {
 	t.Helper()
 	for _, e := range r.Events {
 		if e, ok := e.(E); ok {
@@ -293,13 +293,13 @@ func (h *house) append(stream string, expected int64, events ...eventschema.Even
 
 // history is the whole log as it grows.
 type history struct {
-	t    testing.TB
+	t    *testing.T
 	mu   sync.Mutex
 	all  []eventlog.Record
 	grew chan struct{}
 }
 
-func follow(t testing.TB, log *eventlog.Log) *history {
+func follow(t *testing.T, log *eventlog.Log) *history {
 	h := &history{t: t, grew: make(chan struct{})}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	ended := make(chan struct{})
@@ -383,7 +383,7 @@ func (h *history) mustBe(stream string, want ...string) {
 	}
 }
 
-func read[E eventschema.Event](t testing.TB, r eventlog.Record) E {
+func read[E eventschema.Event](t *testing.T, r eventlog.Record) E {
 	t.Helper()
 	ev, err := eventschema.All.Decode(r.Stored, keys{})
 	if err != nil {

@@ -28,7 +28,7 @@ type question struct {
 	aborted  <-chan struct{}
 }
 
-func newModel(t testing.TB) *model {
+func newModel(t *testing.T) *model {
 	m := &model{questions: make(chan *question, 64)}
 	m.server = httptest.NewServer(http.HandlerFunc(m.serve))
 	t.Cleanup(func() {
@@ -70,7 +70,7 @@ func (m *model) Client(_ context.Context, id string) (provider.Client, error) {
 }
 
 // next is the next question.
-func (m *model) next(t testing.TB) *question {
+func (m *model) next(t *testing.T) *question {
 	t.Helper()
 	select {
 	case q := <-m.questions:
@@ -82,7 +82,7 @@ func (m *model) next(t testing.TB) *question {
 }
 
 // mustNotBeAsked is for when everything that could ask has come to its end.
-func (m *model) mustNotBeAsked(t testing.TB) {
+func (m *model) mustNotBeAsked(t *testing.T) {
 	t.Helper()
 	select {
 	case q := <-m.questions:
@@ -103,20 +103,19 @@ func (q *question) say(text string) {
 // end finishes the answer.
 func (q *question) end() {
 	q.send(`{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"usage":{"prompt_tokens":11,"completion_tokens":5,"total_tokens":16}}`)
-	fmt.Fprint(q.w, "data: [DONE]\n\n")
+	q.send("[DONE]")
 	close(q.answered)
 }
 
+// send tells nobody when whoever asked has gone: tests see that otherwise.
 func (q *question) send(event string) {
 	q.w.Header().Set("Content-Type", "text/event-stream")
-	fmt.Fprintf(q.w, "data: %s\n\n", event)
-	if err := http.NewResponseController(q.w).Flush(); err != nil {
-		return // whoever asked has gone, which tests see otherwise
-	}
+	_, _ = fmt.Fprintf(q.w, "data: %s\n\n", event)
+	_ = http.NewResponseController(q.w).Flush()
 }
 
 // mustBeAborted waits until the request is gone and says when that was.
-func (q *question) mustBeAborted(t testing.TB) time.Time {
+func (q *question) mustBeAborted(t *testing.T) time.Time {
 	t.Helper()
 	select {
 	case <-q.aborted:

@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(victimLog) == "" {
 		os.Exit(m.Run())
 	}
-	if err := victim(context.Background()); err != nil {
+	if err := victim(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -47,7 +47,8 @@ func (url elsewhere) Client(context.Context, string) (provider.Client, error) {
 }
 
 // victim runs reactors until it is killed.
-func victim(ctx context.Context) error {
+func victim() error {
+	ctx := context.Background()
 	log, err := eventlog.Open(ctx, eventlog.Options{Address: os.Getenv(victimLog)})
 	if err != nil {
 		return err

@@ -1,16 +1,34 @@
-// Package installation holds the rules of the installation itself.
+// Package installation holds the rules of the installation itself: that it is
+// made once, and that somebody can always administer it.
 package installation
 
-import "github.com/g4fagent/g4fagent/eventschema"
+import (
+	"slices"
 
-// State is the installation's id, empty before it exists.
-type State struct{ ID string }
+	"github.com/g4fagent/g4fagent/eventschema"
+	"github.com/g4fagent/g4fagent/internal/fault"
+)
+
+// ErrLastAdmin refuses what would leave nobody to administer the installation.
+var ErrLastAdmin = fault.New(fault.Conflict, "last_admin", "This is the last enabled administrator.")
+
+// State is what the decisions below need to know of the installation's past.
+type State struct {
+	// ID is empty before the installation exists.
+	ID string
+	// Admins are the enabled administrators, in the order in which they became.
+	Admins []string
+}
 
 // Evolve folds one event, at its revision, into the state.
 func (s State) Evolve(e eventschema.InstallationEvent, _ int64) State {
 	switch e := e.(type) {
 	case eventschema.InstallationCreated:
 		s.ID = e.InstallationID
+	case eventschema.AdminAdded:
+		s.Admins = append(slices.Clip(s.Admins), e.UserID)
+	case eventschema.AdminRemoved:
+		s.Admins = slices.DeleteFunc(slices.Clone(s.Admins), func(id string) bool { return id == e.UserID })
 	}
 	return s
 }
@@ -21,4 +39,23 @@ func (s State) Create(e eventschema.InstallationCreated) ([]eventschema.Installa
 		return nil, nil
 	}
 	return []eventschema.InstallationEvent{e}, nil
+}
+
+// AddAdmin counts a user among the administrators.
+func (s State) AddAdmin(userID string) ([]eventschema.InstallationEvent, error) {
+	if slices.Contains(s.Admins, userID) {
+		return nil, nil
+	}
+	return []eventschema.InstallationEvent{eventschema.AdminAdded{UserID: userID}}, nil
+}
+
+// RemoveAdmin takes a user out of them, unless nobody would be left.
+func (s State) RemoveAdmin(userID string) ([]eventschema.InstallationEvent, error) {
+	switch {
+	case !slices.Contains(s.Admins, userID):
+		return nil, nil
+	case len(s.Admins) == 1:
+		return nil, ErrLastAdmin
+	}
+	return []eventschema.InstallationEvent{eventschema.AdminRemoved{UserID: userID}}, nil
 }

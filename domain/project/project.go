@@ -15,6 +15,7 @@ var (
 	ErrNotFound     = fault.New(fault.NotFound, "project_not_found", "There is no such project.")
 	ErrPrecondition = fault.New(fault.Precondition, "precondition_failed", "The project has changed since the version named by If-Match.")
 	ErrLimit        = fault.New(fault.Conflict, "limit_reached", "The project has as many sessions as are allowed.")
+	ErrTooMany      = fault.New(fault.Conflict, "limit_reached", "There are as many projects as are allowed.")
 )
 
 // State is what the decisions below need to know of a project's past.
@@ -63,10 +64,14 @@ func set(field *string, value *string) {
 
 func (s State) live() bool { return s.Exists && !s.Deleted }
 
-// Create starts a project. An id is never used twice.
-func (s State) Create(e eventschema.ProjectCreated) ([]eventschema.ProjectEvent, error) {
-	if s.Exists {
+// Create starts a project, unless the installation is full. An id is never used
+// twice.
+func (s State) Create(e eventschema.ProjectCreated, full bool) ([]eventschema.ProjectEvent, error) {
+	switch {
+	case s.Exists:
 		return nil, nil
+	case full:
+		return nil, ErrTooMany
 	}
 	return []eventschema.ProjectEvent{e}, nil
 }

@@ -62,6 +62,16 @@ func TestUpdate(t *testing.T) {
 	})
 }
 
+func TestCreate(t *testing.T) {
+	t.Parallel()
+	create := func(full bool) func(project.State) ([]event, error) {
+		return func(s project.State) ([]event, error) { return s.Create(created, full) }
+	}
+	given(t).When(create(false)).Then(created)
+	given(t).When(create(true)).ThenError(project.ErrTooMany)
+	given(t, created).When(create(true)).ThenNothing()
+}
+
 func TestDelete(t *testing.T) {
 	t.Parallel()
 	del := func(s project.State) ([]event, error) { return s.Delete(deleted, nil) }
@@ -113,6 +123,6 @@ func TestTwiceIsOnce(t *testing.T) {
 			return s.Update(eventschema.ProjectUpdated{ProjectID: "p", Name: &name}, nil)
 		}).ThenNothingMoreAfterwards()
 		given(t, past...).When(func(s project.State) ([]event, error) { return s.Delete(deleted, nil) }).ThenNothingMoreAfterwards()
-		given(t, past...).When(func(s project.State) ([]event, error) { return s.Create(created) }).ThenNothingMoreAfterwards()
+		given(t, past...).When(func(s project.State) ([]event, error) { return s.Create(created, false) }).ThenNothingMoreAfterwards()
 	})
 }

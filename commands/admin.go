@@ -1,0 +1,51 @@
+package commands
+
+import (
+	"context"
+	"slices"
+
+	"github.com/g4fagent/g4fagent/domain/installation"
+	"github.com/g4fagent/g4fagent/domain/user"
+	"github.com/g4fagent/g4fagent/eventschema"
+)
+
+// adminRole is the role that may do everything.
+const adminRole = "admin"
+
+// administers reports whether an account in this state can administer.
+func administers(s user.State) bool { return s.Active() && slices.Contains(s.Roles, adminRole) }
+
+// releaseAdmin decides that a user is no administrator any more, before that
+// becomes true: the last one is refused.
+func (h *Handlers) releaseAdmin(ctx context.Context, userID string) error {
+	t := target{command: "ReleaseAdmin", stream: installationStream}
+	_, err := decide(withoutKey(ctx), h, t, func(s installation.State) ([]eventschema.InstallationEvent, error) {
+		return s.RemoveAdmin(userID)
+	})
+	return err
+}
+
+// CountAdmin completes what happened to a user: administrators who can act are
+// counted, others are not.
+func (h *Handlers) CountAdmin(ctx context.Context, userID string) error {
+	account, err := current[user.State, eventschema.UserEvent](ctx, h, userStream(userID))
+	if err != nil {
+		return err
+	}
+	t := target{command: "CountAdmin", stream: installationStream}
+	_, err = decide(withoutKey(ctx), h, t, func(s installation.State) ([]eventschema.InstallationEvent, error) {
+		if administers(account.State) {
+			return s.AddAdmin(userID)
+		}
+		return s.RemoveAdmin(userID)
+	})
+	return err
+}
+
+// remains reports whether an account administers after a change too.
+func remains(s user.State, c user.Change) bool {
+	if c.Roles != nil && !slices.Contains(*c.Roles, adminRole) {
+		return false
+	}
+	return c.Disabled == nil || !*c.Disabled
+}
