@@ -28,7 +28,7 @@ func (h *Handlers) CreateProject(ctx context.Context, c CreateProject) (Receipt,
 	if err != nil {
 		return Receipt{}, err
 	}
-	full := count >= h.limits.MaxProjects
+	full := h.limits.MaxProjects > 0 && count >= h.limits.MaxProjects
 	e := eventschema.ProjectCreated{
 		ProjectID: id, Name: c.Name, Description: c.Description, Status: c.Status, Environment: c.Environment, Repo: c.Repo,
 	}
