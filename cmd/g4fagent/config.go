@@ -169,6 +169,15 @@ func loopback(host string) bool {
 	return err == nil && address.IsLoopback()
 }
 
+// allowedOrigins are the web origins that may use the API; nil is any. Where
+// everybody is the administrator, a page of any origin must not be.
+func (c *config) allowedOrigins() []string {
+	if c.authDisabled && c.origins == nil {
+		return []string{}
+	}
+	return c.origins
+}
+
 func (c *config) trustedProxies() ([]netip.Prefix, error) {
 	prefixes := make([]netip.Prefix, 0, len(c.proxies))
 	for _, p := range c.proxies {

@@ -208,7 +208,12 @@ func (e exchanged) document() {
 // headers are there where the document promises them, but for those of which it
 // says when they are present.
 func (e exchanged) headers(o *openapi3.Operation) {
-	for name := range o.Responses.Status(e.res.StatusCode).Value.Headers {
+	success := o.Responses.Status(e.res.StatusCode)
+	if success == nil {
+		e.broken("it does not succeed with this status")
+		return
+	}
+	for name := range success.Value.Headers {
 		sometimes := name == "X-Read-Model" || name == "Idempotency-Replayed" || e.operation.Method != http.MethodGet && name == "ETag"
 		if !sometimes && e.res.Header.Get(name) == "" {
 			e.broken("no %s", name)

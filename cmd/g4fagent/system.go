@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -136,7 +137,7 @@ func (s *system) newHTTP(ctx context.Context, server *httpx.Server, r prometheus
 	}
 	statistics := httpx.NewStatistics(time.Now)
 	s.handler, err = httpx.New(httpx.Options{
-		BasePath: s.config.basePath, Beside: s.beside(r), TrustedProxies: proxies, Origins: s.config.origins,
+		BasePath: s.config.basePath, Beside: s.beside(r), TrustedProxies: proxies, Origins: s.config.allowedOrigins(),
 		Limits: httpx.Limits{Streams: s.config.maxStreams}, Hooks: s.hooks(), Log: s.logger, Metrics: r, Statistics: statistics,
 	}, endpoints{
 		Commands: rest.Commands{Handlers: s.handlers, Visibility: visibility{s.awaiter, s.feed}, Tickets: s.tokens},
@@ -161,7 +162,7 @@ func (s *system) jobs() map[string]func(context.Context) error {
 	return map[string]func(context.Context) error{
 		"the feed":        s.feed.Run,
 		"the refusals":    s.refusals.Run,
-		"the read models": func(ctx context.Context) error { return s.db.Lead(ctx, projecting, s.engine.Run) },
+		"the read models": func(ctx context.Context) error { return s.lead(ctx, projecting, s.engine.Run) },
 		"the awaiter":     s.awaiter.Run,
 		"the listener":    s.listener.Run,
 		"Postgres":        func(ctx context.Context) error { return until(ctx, s.db.Done(), s.db.Err) },
@@ -173,6 +174,30 @@ func (s *system) jobs() map[string]func(context.Context) error {
 			return until(ctx, s.node.Done(), s.node.Err)
 		},
 	}
+}
+
+// lead runs what one node does for all, whenever this node is the one. It gives
+// up on what would come again on every node.
+func (s *system) lead(ctx context.Context, key int64, run func(context.Context) error) error {
+	ctx, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
+	err := s.db.Lead(ctx, key, func(ctx context.Context) error {
+		err := run(ctx)
+		if permanent(err) {
+			giveUp(err)
+		}
+		return err
+	})
+	if cause := context.Cause(ctx); permanent(cause) {
+		return cause
+	}
+	return err
+}
+
+// permanent reports whether the read models and this program, or this log, do not
+// fit together.
+func permanent(err error) bool {
+	return errors.Is(err, projections.ErrSchemaChanged) || errors.Is(err, projections.ErrOtherInstallation) || errors.Is(err, projections.ErrAheadOfLog)
 }
 
 // until waits for the end of something that should not end.

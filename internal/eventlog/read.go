@@ -82,22 +82,39 @@ func (l *Log) ReadAll(ctx context.Context, after Position, limit int) (page []Re
 	return page, next, len(records) > limit, nil
 }
 
-// Head is the position of the log's last event, zero for an empty log.
+// Head is the position of the log's last event, those of the server itself left
+// out: followers reach it. It is zero for an empty log.
 func (l *Log) Head(ctx context.Context) (Position, error) {
 	p, err := patient(l, ctx, readBound, readHead)
 	return p, readable("read the log's head", err)
 }
 
+// headPage is how many events at the log's end are looked at first: a server may
+// write some for itself now and then.
+const headPage = 16
+
 func readHead(ctx context.Context, client *esdb.Client) (Position, error) {
-	page, err := client.ReadAll(ctx, esdb.ReadAllOptions{Direction: esdb.Backwards, From: esdb.End{}}, 1)
-	if err != nil {
-		return Position{}, err
+	var from esdb.AllPosition = esdb.End{}
+	for limit := uint64(headPage); ; limit = min(limit*2, 4096) {
+		page, err := client.ReadAll(ctx, esdb.ReadAllOptions{Direction: esdb.Backwards, From: from}, limit)
+		if err != nil {
+			return Position{}, err
+		}
+		records, err := collect(page)
+		if err != nil {
+			return Position{}, err
+		}
+		for _, r := range records {
+			if !system(r) {
+				return r.Position, nil
+			}
+		}
+		if uint64(len(records)) < limit {
+			return Position{}, nil
+		}
+		last := records[len(records)-1].Position // reads backwards leave out their start
+		from = esdb.Position{Commit: last.Commit, Prepare: last.Prepare}
 	}
-	records, err := collect(page)
-	if err != nil || len(records) == 0 {
-		return Position{}, err
-	}
-	return records[0].Position, nil
 }
 
 func collect(page *esdb.ReadStream) ([]Record, error) {

@@ -105,7 +105,7 @@ func (s *Subscriber) run(ctx context.Context, d delivery) {
 			s.log.logger.ErrorContext(ctx, "delivery of the log stopped", slog.Any("error", err))
 			return
 		}
-		d.pending = nil
+		d.pending, d.bytes = nil, 0
 		wait(ctx, s.options.Pause)
 	}
 }
@@ -119,11 +119,16 @@ type delivery struct {
 	window  int
 	want    func(Record) bool
 	pending []sent
+	bytes   int // of what is pending
 }
+
+// maxInFlight bounds the bytes of the messages in flight, one message aside.
+const maxInFlight = 16 << 20
 
 type sent struct {
 	message  *message.Message
 	position Position
+	size     int
 }
 
 func (d *delivery) deliver(ctx context.Context, item Item) error {
@@ -133,7 +138,13 @@ func (d *delivery) deliver(ctx context.Context, item Item) error {
 	if err := d.settle(ctx, d.window-1); err != nil {
 		return err
 	}
-	msg, err := toMessage(ctx, item.Record)
+	size := len(item.Record.Stored.Data)
+	for len(d.pending) > 0 && d.bytes+size > maxInFlight {
+		if err := d.settle(ctx, len(d.pending)-1); err != nil {
+			return err
+		}
+	}
+	msg, err := MessageOf(ctx, item.Record)
 	if err != nil {
 		return err
 	}
@@ -142,7 +153,8 @@ func (d *delivery) deliver(ctx context.Context, item Item) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	d.pending = append(d.pending, sent{msg, item.Record.Position})
+	d.pending = append(d.pending, sent{msg, item.Record.Position, size})
+	d.bytes += size
 	if d.window == 1 {
 		return d.settle(ctx, 0)
 	}
@@ -172,12 +184,14 @@ func (d *delivery) settle(ctx context.Context, most int) error {
 			}
 		}
 		d.after = front.position
+		d.bytes -= front.size
 		d.pending = d.pending[1:]
 	}
 	return nil
 }
 
-func toMessage(ctx context.Context, r Record) (*message.Message, error) {
+// MessageOf is r as a Subscriber delivers it; RecordOf reads it.
+func MessageOf(ctx context.Context, r Record) (*message.Message, error) {
 	meta, err := json.Marshal(r.Meta)
 	if err != nil {
 		return nil, fmt.Errorf("write event metadata: %w", err)
@@ -256,5 +270,5 @@ func (Publisher) Close() error { return nil }
 // NewMessage is e as a message for a Publisher.
 func NewMessage(ctx context.Context, e Event) (*message.Message, error) {
 	e.Meta.SchemaVersion = e.Stored.Version
-	return toMessage(ctx, Record{ID: e.ID, Meta: e.Meta, Stored: e.Stored})
+	return MessageOf(ctx, Record{ID: e.ID, Meta: e.Meta, Stored: e.Stored})
 }
