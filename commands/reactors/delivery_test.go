@@ -140,32 +140,30 @@ func TestAReactorThatIsStuckIsLoud(t *testing.T) {
 	if before := h.checkpoint("runs"); !before.Less(receipt.Position) {
 		t.Errorf("the checkpoint %s is not before the event at %s", before, receipt.Position)
 	}
-	if got := n.gauge("g4fagent_reactor_stuck", "runs"); got != 1 {
+	if got := n.metric("g4fagent_reactor_stuck", "runs"); got != 1 {
 		t.Errorf("the metric says %v", got)
 	}
 	// The other reactor gets on.
 	h.append("reservation-email-h1", eventlog.NoStream, reserved("user_1", "h1"))
 	h.history.await("user-user_1", "user.created", 1)
-	if s := status("completions"); s.Stuck != nil || n.gauge("g4fagent_reactor_stuck", "completions") != 0 {
+	if s := status("completions"); s.Stuck != nil || n.metric("g4fagent_reactor_stuck", "completions") != 0 {
 		t.Errorf("the other reactor is at %+v", s)
 	}
-	h.until("the lag shows", func() bool { return n.gauge("g4fagent_reactor_lag_seconds", "runs") > 0 })
+	h.until("the lag shows", func() bool { return n.metric("g4fagent_reactor_lag_seconds", "runs") > 0 })
 }
 
-// gauge reads a reactor's metric.
-func (n *node) gauge(name, reactor string) float64 {
+// metric reads the gauge or counter that has this label's value, -1 if there is
+// none.
+func (n *node) metric(name, label string) float64 {
 	n.house.t.Helper()
 	families, err := n.metrics.Gather()
 	if err != nil {
 		n.house.t.Fatal(err)
 	}
 	for _, f := range families {
-		if f.GetName() != name {
-			continue
-		}
 		for _, m := range f.GetMetric() {
-			if labelled(m, reactor) {
-				return m.GetGauge().GetValue()
+			if f.GetName() == name && labelled(m, label) {
+				return m.GetGauge().GetValue() + m.GetCounter().GetValue()
 			}
 		}
 	}

@@ -300,6 +300,7 @@ type history struct {
 }
 
 func follow(t *testing.T, log *eventlog.Log) *history {
+	t.Helper()
 	h := &history{t: t, grew: make(chan struct{})}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	ended := make(chan struct{})

@@ -29,6 +29,7 @@ type question struct {
 }
 
 func newModel(t *testing.T) *model {
+	t.Helper()
 	m := &model{questions: make(chan *question, 64)}
 	m.server = httptest.NewServer(http.HandlerFunc(m.serve))
 	t.Cleanup(func() {

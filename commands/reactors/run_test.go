@@ -17,7 +17,7 @@ import (
 func TestARunIsAnswered(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	h.start(options{})
+	n := h.start(options{})
 	session := h.session(h.project("p"), "custom")
 	run := h.request(session, h.message(session, "why?"))
 	journal := "session-" + session
@@ -58,6 +58,45 @@ func TestARunIsAnswered(t *testing.T) {
 	h.idle()
 	if jobs := h.jobs(); jobs["execute_run completed"] != 2 || jobs["start_journal completed"] != 1 {
 		t.Errorf("jobs %v", jobs)
+	}
+	h.until("the metrics show it", func() bool {
+		return n.metric("g4fagent_runs_total", "completed") == 2 && n.metric("g4fagent_jobs_total", "execute_run") == 2
+	})
+}
+
+func TestLongAnswers(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ name, text, outcome string }{
+		{"fit", strings.Repeat("long answer ", 35_000), "run.completed"},                   // 420 kB
+		{"fit until they are written as JSON", strings.Repeat(`"`, 450_000), "run.failed"}, // a backslash before each
+		{"are cut off at their bound", strings.Repeat("endless ", 80_000), "run.failed"},   // 640 kB
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			h := newHouse(t)
+			h.start(options{})
+			session, run := h.ask("why?")
+			journal := "session-" + session
+			q := h.model.next(t)
+			q.say(tt.text)
+			q.end()
+			end := h.history.await(journal, tt.outcome, 1)
+			if tt.outcome == "run.completed" {
+				h.mustAnswerOnce(session, run, tt.text)
+			} else if failed := read[eventschema.RunFailed](t, end); failed.Code != "answer_too_large" {
+				t.Errorf("failed with %s", failed.Code)
+			}
+			records, _ := h.history.records(journal)
+			said := ""
+			for _, r := range records {
+				if r.Stored.Name == "run.output_appended" {
+					said += read[eventschema.RunOutputAppended](t, r).Text
+				}
+			}
+			if said != tt.text {
+				t.Errorf("%d bytes of the answer's %d are in the journal", len(said), len(tt.text))
+			}
+		})
 	}
 }
 

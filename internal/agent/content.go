@@ -2,6 +2,7 @@ package agent
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"github.com/tidwall/gjson"
@@ -42,13 +43,8 @@ func flattenPart(part gjson.Result) string {
 }
 
 func label(kind string, names ...string) string {
-	s := "[" + kind + "]"
-	for _, name := range names {
-		if name != "" {
-			s += " " + name
-		}
-	}
-	return s
+	words := append([]string{"[" + kind + "]"}, names...)
+	return strings.Join(slices.DeleteFunc(words, func(w string) bool { return w == "" }), " ")
 }
 
 func firstOf(part gjson.Result, paths ...string) gjson.Result {

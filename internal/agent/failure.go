@@ -65,6 +65,7 @@ func noClient(err error) error {
 		switch f.Kind {
 		case fault.NotFound, fault.Forbidden, fault.Invalid, fault.Conflict, fault.NotImplemented:
 			return &failure{f.Code, f.Text}
+		default: // waiting may help
 		}
 	}
 	return fmt.Errorf("find the run's provider: %w", err)
