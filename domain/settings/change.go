@@ -108,9 +108,9 @@ func shown(v any) json.RawMessage {
 
 // compareOrder tells of providers in another order, of which no entry tells.
 func (d *differences) compareOrder(from, to []string) {
-	stayed := func(id string) bool { return !slices.Contains(from, id) || !slices.Contains(to, id) }
-	a := slices.DeleteFunc(slices.Clone(from), stayed)
-	b := slices.DeleteFunc(slices.Clone(to), stayed)
+	onOneSide := func(id string) bool { return !slices.Contains(from, id) || !slices.Contains(to, id) }
+	a := slices.DeleteFunc(slices.Clone(from), onOneSide)
+	b := slices.DeleteFunc(slices.Clone(to), onOneSide)
 	if !slices.Equal(a, b) {
 		d.found = append(d.found, eventschema.SettingsChange{Path: "/providers", From: text(from), To: text(to)})
 	}

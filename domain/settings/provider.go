@@ -45,15 +45,28 @@ func (s State) Provider(id string) (Provider, bool) {
 		if p.ProviderID != id {
 			continue
 		}
-		for name := range p.Headers {
-			p.Headers[name] = s.Secrets[headerPath(id, name)]
-		}
 		return Provider{
 			ID: id, Enabled: p.Enabled == nil || *p.Enabled, BaseURL: p.BaseURL, APIKey: s.Secrets[keyPath(id)],
-			Headers: p.Headers, Extra: p.Extra, Models: p.Models,
+			Headers: s.headers(id, p.Headers), Extra: p.Extra, Models: p.Models,
 		}, true
 	}
 	return Provider{}, false
+}
+
+// headers are those whose values are still known.
+func (s State) headers(id string, masked map[string]string) map[string]string {
+	var values map[string]string
+	for name := range masked {
+		value, ok := s.Secrets[headerPath(id, name)]
+		if !ok {
+			continue
+		}
+		if values == nil {
+			values = map[string]string{}
+		}
+		values[name] = value
+	}
+	return values
 }
 
 // DefaultModel is what a session uses that names no provider or no model.
@@ -68,8 +81,10 @@ func (s State) DefaultModel() (providerID, modelID string) {
 	return document.ProviderID, document.ModelID
 }
 
-func keyPath(id string) string          { return below(below("/providers", id), "api_key") }
-func headerPath(id, name string) string { return below(below(below("/providers", id), "headers"), name) }
+func keyPath(id string) string { return below(below("/providers", id), "api_key") }
+func headerPath(id, name string) string {
+	return below(below(below("/providers", id), "headers"), name)
+}
 
 // entries are the providers of the document, each with its id.
 func (v version) entries() iter.Seq2[string, object] {
