@@ -25,7 +25,7 @@ type Principal struct {
 	CredentialID string
 	// LoginFamily is the login that the request acts through, or empty.
 	LoginFamily string
-	Roles        []string
+	Roles       []string
 }
 
 // Server is the principal of what the server does by itself.
