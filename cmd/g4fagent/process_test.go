@@ -317,12 +317,12 @@ func all[T any](c *client, path string) []T {
 		if strings.Contains(path, "?") {
 			separator = "&"
 		}
-		c.must("GET", path+separator+"limit=200&cursor="+cursor, "", nil, &page)
+		c.must("GET", path+separator+"limit=200"+cursor, "", nil, &page)
 		items = append(items, page.Items...)
 		if page.NextCursor == nil {
 			return items
 		}
-		cursor = *page.NextCursor
+		cursor = "&cursor=" + *page.NextCursor
 	}
 }
 
