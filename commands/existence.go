@@ -7,12 +7,19 @@ import (
 	"github.com/g4fagent/g4fagent/domain/session"
 	"github.com/g4fagent/g4fagent/domain/user"
 	"github.com/g4fagent/g4fagent/eventschema"
+	"github.com/g4fagent/g4fagent/internal/agent"
+	"github.com/g4fagent/g4fagent/internal/agent/provider"
 	"github.com/g4fagent/g4fagent/internal/ident"
 )
 
 // Exists reports, as a not-found error, that a resource which a request's path
 // names is not there. The names are those of the document's path parameters.
 func (h *Handlers) Exists(ctx context.Context, params map[string]string) error {
+	if id, ok := params["provider_id"]; ok {
+		if _, known := provider.Lookup(id); !known {
+			return agent.ErrProviderNotFound
+		}
+	}
 	if id, ok := params["project_id"]; ok {
 		past, err := current[project.State, eventschema.ProjectEvent](ctx, h, projectStream(id))
 		if err != nil || !past.State.Exists || past.State.Deleted {

@@ -1,8 +1,10 @@
 package commands
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -10,13 +12,18 @@ import (
 	"github.com/g4fagent/g4fagent/domain/session"
 	"github.com/g4fagent/g4fagent/eventschema"
 	"github.com/g4fagent/g4fagent/internal/failpoint"
+	"github.com/g4fagent/g4fagent/internal/fault"
 	"github.com/g4fagent/g4fagent/internal/ident"
 )
 
 func sessionStream(id string) string { return "session-" + id }
 
+// ErrNoModel refuses a session without a model: neither it nor the settings name
+// one.
+var ErrNoModel = fault.New(fault.Invalid, "invalid_request", "The session names no model, and the settings have no default.").With("field", "model_id")
+
 // CreateSession opens a session in a project. Provider and model, when empty,
-// are the settings' defaults, which the caller knows.
+// are the settings' defaults.
 type CreateSession struct {
 	ProjectID, Title, Status, ProviderID, ModelID string
 	Config, Memory                                json.RawMessage
@@ -31,13 +38,20 @@ func (h *Handlers) CreateSession(ctx context.Context, c CreateSession) (Receipt,
 	if err != nil {
 		return Receipt{}, err
 	}
+	if c, err = h.withDefaults(ctx, c); err != nil {
+		return Receipt{}, err
+	}
 	added := eventschema.ProjectSessionAdded{ProjectID: c.ProjectID, Session: eventschema.SessionCreated{
 		SessionID: id, ProjectID: c.ProjectID, Title: c.Title, Status: c.Status, ProviderID: c.ProviderID, ModelID: c.ModelID,
 		Config: c.Config, Memory: c.Memory, Tags: c.Tags,
 	}}
 	t := target{command: "CreateSession", stream: projectStream(c.ProjectID), project: c.ProjectID}
 	decided, err := decide(ctx, h, t, func(s project.State) ([]eventschema.ProjectEvent, error) {
-		return s.AddSession(added, h.limits.MaxSessionsPerProject)
+		events, err := s.AddSession(added, h.limits.MaxSessionsPerProject)
+		if err == nil && strings.TrimSpace(c.ModelID) == "" { // a missing project is the first mistake
+			return nil, ErrNoModel
+		}
+		return events, err
 	})
 	if err != nil {
 		return Receipt{}, err
@@ -46,11 +60,20 @@ func (h *Handlers) CreateSession(ctx context.Context, c CreateSession) (Receipt,
 		added = e // a replay answers with what was recorded
 	}
 	failpoint.Hit(failpoint.Completing)
-	started, err := h.StartJournal(ctx, added)
+	started, err := h.StartJournal(completing(ctx, decided), added)
 	if err != nil {
 		return Receipt{}, err
 	}
 	return decided.then(started), nil
+}
+
+func (h *Handlers) withDefaults(ctx context.Context, c CreateSession) (CreateSession, error) {
+	if c.ProviderID != "" && c.ModelID != "" {
+		return c, nil
+	}
+	providerID, modelID, err := h.SessionDefaults(ctx)
+	c.ProviderID, c.ModelID = cmp.Or(c.ProviderID, providerID), cmp.Or(c.ModelID, modelID)
+	return c, err
 }
 
 // StartJournal completes a project's decision: the session's journal exists.
@@ -117,30 +140,41 @@ func (h *Handlers) newMessageID(ctx context.Context, sessionID string) (string, 
 
 // CloseSession ends a session whose project was deleted, and its runs.
 func (h *Handlers) CloseSession(ctx context.Context, sessionID string) (Receipt, error) {
-	t, err := h.journal(ctx, "CloseSession", sessionID)
+	past, err := h.session(ctx, sessionID)
 	if err != nil {
 		return Receipt{}, err
 	}
+	t := target{command: "CloseSession", stream: sessionStream(sessionID), project: past.ProjectID}
 	return decide(ctx, h, t, func(s session.State) ([]eventschema.SessionEvent, error) { return s.Close(sessionID) })
+}
+
+// session is a glance at a session's state: it may be older than the log.
+func (h *Handlers) session(ctx context.Context, id string) (session.State, error) {
+	past, err := known[session.State, eventschema.SessionEvent](ctx, h, sessionStream(id))
+	if err == nil && !past.State.Exists {
+		err = session.ErrNotFound
+	}
+	return past.State, err
 }
 
 // journal is the session's stream as a target, with the project that its events'
 // metadata names. Below a deleted project, and where there is no session, it is
 // session.ErrNotFound.
+//
+// The project is only glanced at. When another node has deleted it, this one
+// notices as soon as its feed has told Watch, and for certain once the session is
+// closed, which the decisions on the journal refuse.
 func (h *Handlers) journal(ctx context.Context, command, sessionID string) (target, error) {
-	past, err := known[session.State, eventschema.SessionEvent](ctx, h, sessionStream(sessionID))
+	past, err := h.session(ctx, sessionID)
 	if err != nil {
 		return target{}, err
 	}
-	if !past.State.Exists {
-		return target{}, session.ErrNotFound
-	}
-	owner, err := known[project.State, eventschema.ProjectEvent](ctx, h, projectStream(past.State.ProjectID))
+	owner, err := known[project.State, eventschema.ProjectEvent](ctx, h, projectStream(past.ProjectID))
 	if err != nil {
 		return target{}, err
 	}
-	if owner.State.Deleted && command != "CloseSession" {
+	if past.Closed || owner.State.Deleted {
 		return target{}, session.ErrNotFound
 	}
-	return target{command: command, stream: sessionStream(sessionID), project: past.State.ProjectID}, nil
+	return target{command: command, stream: sessionStream(sessionID), project: past.ProjectID}, nil
 }

@@ -4,6 +4,7 @@ package rest
 
 import (
 	"context"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -73,7 +74,7 @@ func match(header *string) (*int64, error) {
 	}
 	tag := strings.TrimSpace(*header)
 	if strings.HasPrefix(tag, "W/") {
-		never := int64(-1)
+		never := int64(math.MinInt64) // the settings have the version -1 before they are changed
 		return &never, nil
 	}
 	tag, ok := strings.CutPrefix(tag, `"`)

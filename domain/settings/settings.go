@@ -4,6 +4,7 @@ package settings
 
 import (
 	"encoding/json"
+	"errors"
 
 	"github.com/g4fagent/g4fagent/eventschema"
 	"github.com/g4fagent/g4fagent/internal/fault"
@@ -62,11 +63,13 @@ func opened(raw json.RawMessage) map[string]string {
 	return secrets
 }
 
-// Confidential keeps the state, which holds secrets in clear, out of snapshots.
-func (State) Confidential() {}
+// errConfidential keeps secrets out of snapshots, and of whatever else writes
+// states.
+var errConfidential = errors.New("the settings hold secrets, which are written sealed or not at all")
 
-// Weight is about how many bytes the state holds.
-func (s State) Weight() int { return len(s.Settings) + sizeOf(s.Secrets) }
+// MarshalJSON refuses: the state holds secrets in clear. A snapshot would save
+// little, since the last event alone says everything.
+func (State) MarshalJSON() ([]byte, error) { return nil, errConfidential }
 
 // Document is the settings as everybody may see them.
 func (s State) Document() json.RawMessage {
