@@ -1,0 +1,4 @@
+package settings
+
+// CursorOf is cursorOf, for tests.
+var CursorOf = cursorOf
