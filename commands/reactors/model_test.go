@@ -19,12 +19,12 @@ type model struct {
 	questions chan *question
 }
 
-// question is a request that waits for its answer.
+// question is a request that waits for its answer. Only the request's own
+// goroutine writes it: whoever asked may leave at any time.
 type question struct {
 	// Messages are what the model was told, as "role: text".
 	Messages []string
-	w        http.ResponseWriter
-	answered chan struct{}
+	events   chan string
 	aborted  <-chan struct{}
 }
 
@@ -47,14 +47,23 @@ func (m *model) serve(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	q := &question{w: w, answered: make(chan struct{}), aborted: r.Context().Done()}
+	q := &question{events: make(chan string), aborted: r.Context().Done()}
 	for _, message := range body.Messages {
 		q.Messages = append(q.Messages, message.Role+": "+message.Content)
 	}
 	m.questions <- q
-	select {
-	case <-q.answered:
-	case <-q.aborted:
+	w.Header().Set("Content-Type", "text/event-stream")
+	for {
+		select {
+		case event, more := <-q.events:
+			if !more {
+				return
+			}
+			_, _ = fmt.Fprintf(w, "data: %s\n\n", event)
+			_ = http.NewResponseController(w).Flush()
+		case <-q.aborted:
+			return
+		}
 	}
 }
 
@@ -105,14 +114,14 @@ func (q *question) say(text string) {
 func (q *question) end() {
 	q.send(`{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"usage":{"prompt_tokens":11,"completion_tokens":5,"total_tokens":16}}`)
 	q.send("[DONE]")
-	close(q.answered)
+	close(q.events)
 }
 
-// send tells nobody when whoever asked has gone: tests see that otherwise.
 func (q *question) send(event string) {
-	q.w.Header().Set("Content-Type", "text/event-stream")
-	_, _ = fmt.Fprintf(q.w, "data: %s\n\n", event)
-	_ = http.NewResponseController(q.w).Flush()
+	select {
+	case q.events <- event:
+	case <-q.aborted:
+	}
 }
 
 // mustBeAborted waits until the request is gone and says when that was.

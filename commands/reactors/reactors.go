@@ -193,18 +193,12 @@ func (r *Reactors) Run(ctx context.Context) error {
 
 // serve works as client until ctx ends.
 func (r *Reactors) serve(ctx context.Context, client string) error {
-	if err := r.prepare(ctx); err != nil {
-		return err
-	}
-	queue, err := r.queue(client)
+	queue, err := r.open(ctx, client)
 	if err != nil {
+		if ctx.Err() != nil {
+			return nil //nolint:nilerr // it was told to end before it had begun
+		}
 		return err
-	}
-	if err := r.tidy(ctx, client); err != nil {
-		return err
-	}
-	if err := queue.Start(context.WithoutCancel(ctx)); err != nil {
-		return fmt.Errorf("start the job queue: %w", err)
 	}
 	r.running.Store(true)
 	defer r.running.Store(false)
@@ -218,6 +212,24 @@ func (r *Reactors) serve(ctx context.Context, client string) error {
 	err = r.stop(ctx, queue)
 	working.Wait()
 	return err
+}
+
+// open prepares the tables, takes back what others left, and starts the queue.
+func (r *Reactors) open(ctx context.Context, client string) (*river.Client[pgx.Tx], error) {
+	if err := r.prepare(ctx); err != nil {
+		return nil, err
+	}
+	queue, err := r.queue(client)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.tidy(ctx, client); err != nil {
+		return nil, err
+	}
+	if err := queue.Start(context.WithoutCancel(ctx)); err != nil {
+		return nil, fmt.Errorf("start the job queue: %w", err)
+	}
+	return queue, nil
 }
 
 // prepare makes what is missing, and checks what is there.
