@@ -32,6 +32,7 @@ type config struct {
 	authDisabled           bool
 	runWorkers             int
 	maxStreams, maxPerUser int
+	pprof                  string
 }
 
 const (
@@ -89,6 +90,7 @@ func (c *config) serveFlags(f *pflag.FlagSet) {
 	f.BoolVar(&c.authDisabled, "auth-disabled", false, "everybody acts as the first administrator; on loopback only")
 	f.IntVar(&c.runWorkers, "run-workers", 8, "agent runs at a time")
 	f.IntVar(&c.maxStreams, "max-streams", 4096, "event streams open at a time")
+	f.StringVar(&c.pprof, "pprof", "", "loopback address (host:port) that serves the program's profiles to whoever asks (default none)")
 	f.IntVar(&c.maxPerUser, "max-streams-per-user", 1024, "event streams open at a time for one user")
 }
 
@@ -151,6 +153,8 @@ func (c *config) check() error {
 		return usageError{fmt.Errorf("--tls-cert and --tls-key belong together")}
 	case c.authDisabled && !loopback(c.host):
 		return usageError{fmt.Errorf("--auth-disabled listens on loopback only, not on %s", c.host)}
+	case c.pprof != "" && !loopbackAddress(c.pprof):
+		return usageError{fmt.Errorf("--pprof listens on loopback only, not on %s", c.pprof)}
 	case c.runWorkers < 0 || c.host != "" && c.runWorkers == 0:
 		return usageError{fmt.Errorf("run-workers must be at least 1")}
 	}

@@ -76,6 +76,13 @@ func serve(ctx context.Context, c *config, logger *slog.Logger, out io.Writer) (
 		defer cancel()
 		err = errors.Join(err, base.close(bound))
 	}()
+	if c.pprof != "" {
+		end, err := profile(ctx, c.pprof, logger)
+		if err != nil {
+			return errors.Join(err, server.Close())
+		}
+		defer end()
+	}
 	s, err := newSystem(ctx, c, base, server, registry)
 	if err != nil {
 		return errors.Join(err, server.Close())
