@@ -16,6 +16,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/emptypb"
 )
 
 // gate is what every call passes: credentials are checked, and a panic ends the
@@ -36,9 +38,25 @@ func (g *gate) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, h
 func (g *gate) stream(service any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) (err error) {
 	defer g.recover(stream.Context(), info.FullMethod, &err)
 	if err := g.authenticate(stream.Context(), info.FullMethod); err != nil {
+		if info.IsClientStream {
+			drain(stream)
+		}
 		return err
 	}
 	return handle(service, stream)
+}
+
+// drain reads a refused request to its end, so that its client learns why: while
+// it still sends it sees no more than that the call is over. A client that goes
+// on and on need not learn it.
+func drain(stream grpc.ServerStream) {
+	for total := 0; total <= maxReceive; {
+		var m emptypb.Empty // takes any message, as unknown fields
+		if stream.RecvMsg(&m) != nil {
+			return
+		}
+		total += 1 + proto.Size(&m)
+	}
 }
 
 func (g *gate) recover(ctx context.Context, method string, err *error) {

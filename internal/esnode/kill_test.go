@@ -48,7 +48,7 @@ func runChild(dir string) {
 }
 
 const (
-	killRounds  = 12
+	killRounds  = 10
 	killWriters = 8
 )
 

@@ -66,10 +66,10 @@ func TestCorruption(t *testing.T) {
 		}
 	}
 
-	t.Run("of any bit of an event is found", func(t *testing.T) {
+	t.Run("in any bit of an event is found", func(t *testing.T) {
 		t.Parallel()
 		const bits = 8 * (50 + 1 + 4 + 1 + 3) // header, stream, type, metadata, data
-		for bit := 0; bit < bits; bit += 7 {
+		for bit := 0; bit < bits; bit += 11 {
 			log := broken(t, func(db *pebble.DB, p []uint64) error { return flip(db, eventKey(p[2]), bit) })
 			expect(t, scans(log))
 			if _, _, err := log.Event(stream, 2); !errors.Is(err, storage.ErrCorrupt) {
@@ -81,9 +81,9 @@ func TestCorruption(t *testing.T) {
 		}
 	})
 
-	t.Run("of any bit of an index entry is found", func(t *testing.T) {
+	t.Run("in any bit of an index entry is found", func(t *testing.T) {
 		t.Parallel()
-		for bit := range 8 * 20 {
+		for bit := 0; bit < 8*20; bit += 7 {
 			log := broken(t, func(db *pebble.DB, _ []uint64) error { return flip(db, indexKey, bit) })
 			errs := scans(log)
 			delete(errs, "all")
@@ -92,9 +92,9 @@ func TestCorruption(t *testing.T) {
 		}
 	})
 
-	t.Run("of any bit of a stream's state is found", func(t *testing.T) {
+	t.Run("in any bit of a stream's state is found", func(t *testing.T) {
 		t.Parallel()
-		for bit := range 8 * 46 {
+		for bit := 0; bit < 8*46; bit += 11 {
 			log := broken(t, func(db *pebble.DB, _ []uint64) error { return flip(db, stateKey, bit) })
 			if _, err := log.Stream(t.Context(), stream); !errors.Is(err, storage.ErrCorrupt) {
 				t.Errorf("bit %d: got %v", bit, err)

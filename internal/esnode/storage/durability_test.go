@@ -256,7 +256,7 @@ func TestDurability(t *testing.T) {
 func TestCrash(t *testing.T) {
 	t.Parallel()
 	const (
-		rounds  = 25
+		rounds  = 10
 		writers = 8
 	)
 	random := rand.New(rand.NewPCG(1, 2))
@@ -275,6 +275,9 @@ func TestCrash(t *testing.T) {
 		// it comes at once.
 		again := openOn(t, storage.Options{FS: fs.CrashClone(vfs.CrashCloneCfg{}), Dir: "log"})
 		checkContinuation(t, events, mustAll(t, again))
+		if err := again.Close(); err != nil {
+			t.Fatalf("round %d: %v", round, err)
+		}
 
 		crash := writeUntilCrash(log, fs, writers, random)
 		past = crash.seen
@@ -297,7 +300,7 @@ func writeUntilCrash(log *storage.Log, fs *vfs.MemFS, writers int, random *rand.
 	var mu sync.Mutex
 	acks := map[string]int64{}
 	enough := make(chan struct{})
-	left := 20 + random.IntN(200)
+	left := 20 + random.IntN(100)
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	for w := range writers {
