@@ -38,6 +38,8 @@ type Reads struct {
 	Sum    ident.Sum
 	Hub    *live.Hub
 	Access *Access
+	// Providers asks the model providers themselves.
+	Providers Providers
 	// Stopping ends when the server wants its streams to end.
 	Stopping context.Context //nolint:containedctx // the server's life, not a request's
 	Now      func() time.Time

@@ -146,34 +146,6 @@ func (later) CreateWorkflow(context.Context, api.CreateWorkflowRequestObject) (a
 	return nil, errLater
 }
 
-func (later) ListProviders(context.Context, api.ListProvidersRequestObject) (api.ListProvidersResponseObject, error) {
-	return nil, errLater
-}
-
-func (later) ScanProviders(context.Context, api.ScanProvidersRequestObject) (api.ScanProvidersResponseObject, error) {
-	return nil, errLater
-}
-
-func (later) ListModels(context.Context, api.ListModelsRequestObject) (api.ListModelsResponseObject, error) {
-	return nil, errLater
-}
-
-func (later) TestProvider(context.Context, api.TestProviderRequestObject) (api.TestProviderResponseObject, error) {
-	return nil, errLater
-}
-
-func (later) GetSettings(context.Context, api.GetSettingsRequestObject) (api.GetSettingsResponseObject, error) {
-	return nil, errLater
-}
-
-func (later) UpdateSettings(context.Context, api.UpdateSettingsRequestObject) (api.UpdateSettingsResponseObject, error) {
-	return nil, errLater
-}
-
-func (later) ListSettingsAudit(context.Context, api.ListSettingsAuditRequestObject) (api.ListSettingsAuditResponseObject, error) {
-	return nil, errLater
-}
-
 func (later) CreateAlert(context.Context, api.CreateAlertRequestObject) (api.CreateAlertResponseObject, error) {
 	return nil, errLater
 }

@@ -12,8 +12,10 @@ import (
 	"github.com/g4fagent/g4fagent/projections/idempotency"
 	"github.com/g4fagent/g4fagent/projections/messages"
 	"github.com/g4fagent/g4fagent/projections/projects"
+	"github.com/g4fagent/g4fagent/projections/providers"
 	"github.com/g4fagent/g4fagent/projections/runs"
 	"github.com/g4fagent/g4fagent/projections/sessions"
+	settingsmodel "github.com/g4fagent/g4fagent/projections/settings"
 	"github.com/g4fagent/g4fagent/projections/users"
 )
 
@@ -25,8 +27,10 @@ func projectors() []*projections.Projector {
 		idempotency.Projector(),
 		messages.Projector(),
 		projects.Projector(),
+		providers.Projector(),
 		runs.Projector(),
 		sessions.Projector(),
+		settingsmodel.Projector(),
 		users.Projector(),
 	}
 }

@@ -32,6 +32,7 @@ type Commands struct {
 	Handlers   *commands.Handlers
 	Visibility Visibility
 	Tickets    Tickets
+	Providers  Providers
 }
 
 // appended tells the client where the command's events are, once they can be
