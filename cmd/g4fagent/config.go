@@ -46,8 +46,8 @@ type setting struct {
 	flag, env string
 }
 
-// settings lists the variables; a flag without one is not in it.
-var settings = []setting{
+// variables lists them; a flag without one is not in it.
+var variables = []setting{
 	{"host", "G4FAGENT_HOST"},
 	{"port", "G4FAGENT_PORT"},
 	{"base-path", "G4FAGENT_BASE_PATH"},
@@ -107,7 +107,7 @@ func defaultDataDir() string {
 
 // load takes the environment where no flag was given, and checks everything.
 func (c *config) load(f *pflag.FlagSet, getenv func(string) string) error {
-	for _, s := range settings {
+	for _, s := range variables {
 		flag := f.Lookup(s.flag)
 		value := getenv(s.env)
 		if flag == nil || flag.Changed || value == "" {

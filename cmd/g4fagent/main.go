@@ -63,12 +63,13 @@ starts and stops by itself.
 
   g4fagent serve            start it; the first start prints the password
   g4fagent fsck             prove that the read models are what the log says
-  g4fagent rebuild          build the read models again from the log`,
+  g4fagent rebuild          build the read models again from the log
+  g4fagent recover          make lost jobs anew from the log`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newServe(), newFsck(), newRebuild(), newEventStore(), newVersion())
+	root.AddCommand(newServe(), newFsck(), newRebuild(), newRecover(), newEventStore(), newVersion())
 	return root
 }
 

@@ -29,7 +29,7 @@ row. The embedded server must not be running: one process has the data folder.
 
 Exit code 0: no difference. 3: there is one. 1: it could not be found out.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.withEngine(cmd, func(ctx context.Context, m *maintenance) error { return m.fsck(ctx, cmd.OutOrStdout()) })
+			return c.maintain(cmd, func(ctx context.Context, m *maintenance) error { return m.fsck(ctx, cmd.OutOrStdout()) })
 		},
 	}
 	c.dataFlags(cmd.Flags())
@@ -45,7 +45,7 @@ func newRebuild() *cobra.Command {
 		Long: `Build read models again from the log's start, beside the ones in use, and put them
 in their place at once. Nothing is lost by it: read models are derived.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.withEngine(cmd, func(ctx context.Context, m *maintenance) error { return m.rebuild(ctx, cmd.OutOrStdout(), names) })
+			return c.maintain(cmd, func(ctx context.Context, m *maintenance) error { return m.rebuild(ctx, cmd.OutOrStdout(), names) })
 		},
 	}
 	c.dataFlags(cmd.Flags())
@@ -53,14 +53,15 @@ in their place at once. Nothing is lost by it: read models are derived.`,
 	return cmd
 }
 
-// maintenance is what looks after read models while no server runs.
+// maintenance is what looks after an installation while no server runs.
 type maintenance struct {
 	*foundation
 
-	engine *projections.Engine
+	installation string
 }
 
-func (c *config) withEngine(cmd *cobra.Command, work func(context.Context, *maintenance) error) (err error) {
+// maintain opens what c names for work, and closes it again.
+func (c *config) maintain(cmd *cobra.Command, work func(context.Context, *maintenance) error) (err error) {
 	if err := c.load(cmd.Flags(), os.Getenv); err != nil {
 		return err
 	}
@@ -86,18 +87,22 @@ func (c *config) withEngine(cmd *cobra.Command, work func(context.Context, *main
 	if err != nil {
 		return err
 	}
-	engine, err := projections.NewEngine(projections.Options{
-		Pool: base.db.Pool(), Log: base.log, Source: source(base.log), Catalogue: eventschema.All, Sealer: base.vault,
-		Projectors: projectors(), InstallationID: installation, Logger: logger,
+	return work(ctx, &maintenance{base, installation})
+}
+
+func (m *maintenance) engine() (*projections.Engine, error) {
+	return projections.NewEngine(projections.Options{
+		Pool: m.db.Pool(), Log: m.log, Source: source(m.log), Catalogue: eventschema.All, Sealer: m.vault,
+		Projectors: projectors(), InstallationID: m.installation, Logger: m.logger,
 	})
-	if err != nil {
-		return err
-	}
-	return work(ctx, &maintenance{base, engine})
 }
 
 func (m *maintenance) fsck(ctx context.Context, out io.Writer) error {
-	differences, err := m.engine.Fsck(ctx)
+	engine, err := m.engine()
+	if err != nil {
+		return err
+	}
+	differences, err := engine.Fsck(ctx)
 	if err != nil {
 		return err
 	}
@@ -112,7 +117,11 @@ func (m *maintenance) fsck(ctx context.Context, out io.Writer) error {
 }
 
 func (m *maintenance) rebuild(ctx context.Context, out io.Writer, names []string) error {
-	if err := m.engine.Rebuild(ctx, names...); err != nil {
+	engine, err := m.engine()
+	if err != nil {
+		return err
+	}
+	if err := engine.Rebuild(ctx, names...); err != nil {
 		return err
 	}
 	snapshots, err := snapshot.Open(ctx, m.db.Pool())

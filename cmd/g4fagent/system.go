@@ -16,8 +16,10 @@ import (
 
 	"github.com/g4fagent/g4fagent/api"
 	"github.com/g4fagent/g4fagent/commands"
+	"github.com/g4fagent/g4fagent/commands/reactors"
 	"github.com/g4fagent/g4fagent/commands/rest"
 	"github.com/g4fagent/g4fagent/eventschema"
+	"github.com/g4fagent/g4fagent/internal/agent/roster"
 	"github.com/g4fagent/g4fagent/internal/eventlog"
 	"github.com/g4fagent/g4fagent/internal/fault"
 	"github.com/g4fagent/g4fagent/internal/feed"
@@ -39,16 +41,18 @@ import (
 type system struct {
 	*foundation
 
-	config   *config
-	tokens   *token.Tokens
-	handlers *commands.Handlers
-	refusals *commands.Refusals
-	feed     *feed.Feed
-	engine   *projections.Engine
-	awaiter  *projections.Awaiter
-	listener *postgres.Listener
-	access   *readapi.Access
-	handler  http.Handler
+	config    *config
+	tokens    *token.Tokens
+	handlers  *commands.Handlers
+	refusals  *commands.Refusals
+	providers *roster.Roster
+	feed      *feed.Feed
+	engine    *projections.Engine
+	reactors  *reactors.Reactors
+	awaiter   *projections.Awaiter
+	listener  *postgres.Listener
+	access    *readapi.Access
+	handler   http.Handler
 }
 
 // endpoints are all operations of the document. One without a method here does
@@ -97,7 +101,11 @@ func (s *system) newCommands(ctx context.Context, r prometheus.Registerer) error
 		CountProjects: func(ctx context.Context) (int, error) { return projects.Count(ctx, s.db.Pool()) },
 		Now:           time.Now, Limits: s.commandLimits(), Logger: s.logger, Registerer: r,
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	s.providers = newProviders(s.handlers)
+	return nil
 }
 
 // newReadModels sets the read models up and what waits for them.
@@ -125,7 +133,7 @@ func (s *system) newReadModels(ctx context.Context, r prometheus.Registerer) err
 		return err
 	}
 	s.feed.Watch(s.access.Watch)
-	return nil
+	return s.newReactors(installation, r)
 }
 
 func (s *system) newHTTP(ctx context.Context, server *httpx.Server, r prometheus.Registerer) error {
@@ -140,9 +148,10 @@ func (s *system) newHTTP(ctx context.Context, server *httpx.Server, r prometheus
 		BasePath: s.config.basePath, Beside: s.beside(r), TrustedProxies: proxies, Origins: s.config.allowedOrigins(),
 		Limits: httpx.Limits{Streams: s.config.maxStreams}, Hooks: s.hooks(), Log: s.logger, Metrics: r, Statistics: statistics,
 	}, endpoints{
-		Commands: rest.Commands{Handlers: s.handlers, Visibility: visibility{s.awaiter, s.feed}, Tickets: s.tokens},
+		Commands: rest.Commands{Handlers: s.handlers, Visibility: visibility{s.awaiter, s.feed}, Tickets: s.tokens, Providers: s.providers},
 		Reads: readapi.Reads{
 			DB: s.db.Pool(), Log: s.log, Sealer: s.vault, Sum: s.vault.HMAC, Hub: hub, Access: s.access, Stopping: server.Streams(), Now: time.Now,
+			Providers: s.providers,
 			Node: readapi.Node{
 				Version: version, Build: build, BasePath: s.config.basePath, Started: time.Now(), Limits: s.shownLimits(),
 				Checks: s.checks, Requests: statistics.Stats, Load: hostload.NewMeter(ctx, time.Now, s.logger),
@@ -163,6 +172,7 @@ func (s *system) jobs() map[string]func(context.Context) error {
 		"the feed":        s.feed.Run,
 		"the refusals":    s.refusals.Run,
 		"the read models": func(ctx context.Context) error { return s.lead(ctx, projecting, s.engine.Run) },
+		"the reactors":    s.react,
 		"the awaiter":     s.awaiter.Run,
 		"the listener":    s.listener.Run,
 		"Postgres":        func(ctx context.Context) error { return until(ctx, s.db.Done(), s.db.Err) },
@@ -197,7 +207,8 @@ func (s *system) lead(ctx context.Context, key int64, run func(context.Context) 
 // permanent reports whether the read models and this program, or this log, do not
 // fit together.
 func permanent(err error) bool {
-	return errors.Is(err, projections.ErrSchemaChanged) || errors.Is(err, projections.ErrOtherInstallation) || errors.Is(err, projections.ErrAheadOfLog)
+	return errors.Is(err, projections.ErrSchemaChanged) || errors.Is(err, projections.ErrOtherInstallation) || errors.Is(err, projections.ErrAheadOfLog) ||
+		errors.Is(err, reactors.ErrOtherInstallation) || errors.Is(err, reactors.ErrAheadOfLog)
 }
 
 // until waits for the end of something that should not end.
@@ -369,6 +380,12 @@ func (s *system) checks(ctx context.Context) map[string]error {
 		checks["read_model_"+st.Name] = nil
 		if st.Stuck != nil {
 			checks["read_model_"+st.Name] = fmt.Errorf("is stuck at %s (%s) since %s", st.Stuck.Position, st.Stuck.Event, st.Stuck.Since.Format(time.RFC3339))
+		}
+	}
+	for _, st := range s.reactors.Status() {
+		checks["reactor_"+st.Name] = nil
+		if st.Stuck != nil {
+			checks["reactor_"+st.Name] = fmt.Errorf("is stuck at %s since %s", st.Stuck.Event, st.Stuck.Since.Format(time.RFC3339))
 		}
 	}
 	return checks
