@@ -651,7 +651,7 @@ type LoginRequest struct {
 
 // LogoutRequest defines model for LogoutRequest.
 type LogoutRequest struct {
-	// RefreshToken Of the login to end. Without it, the caller's own.
+	// RefreshToken Of another login of the caller's, which ends as well.
 	RefreshToken *string `json:"refresh_token,omitempty"`
 }
 
@@ -966,6 +966,7 @@ type ProviderPage struct {
 
 // ProviderSettings defines model for ProviderSettings.
 type ProviderSettings struct {
+	// APIKey Kept sealed; answers show `set` in its place. Left out or `set`, it stays as it is; null removes it.
 	APIKey *string `json:"api_key,omitempty"`
 
 	// BaseURL In place of the provider's usual one.
@@ -975,7 +976,7 @@ type ProviderSettings struct {
 	// Extra Members to set in the body of every request for an answer.
 	Extra FreeObject `json:"extra,omitempty"`
 
-	// Headers Sent with every request.
+	// Headers Sent with every request. Values are kept sealed; answers show `set` in their place, and `set` keeps what is there.
 	Headers map[string]string `json:"headers,omitempty"`
 
 	// Models The models on offer, instead of the provider's own list.
