@@ -46,7 +46,7 @@ type setting struct {
 	flag, env string
 }
 
-// variables lists them; a flag without one is not in it.
+// variables lists the settings that have one.
 var variables = []setting{
 	{"host", "G4FAGENT_HOST"},
 	{"port", "G4FAGENT_PORT"},
