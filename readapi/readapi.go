@@ -5,6 +5,7 @@ package readapi
 import (
 	"context"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/g4fagent/g4fagent/api"
@@ -82,11 +83,12 @@ func page[Row, Item any](rows []Row, limit int, show func(Row) Item, place func(
 	return items, next
 }
 
+// text is a filter's text; spaces around it do not matter.
 func text(filter *string) string {
 	if filter == nil {
 		return ""
 	}
-	return *filter
+	return strings.TrimSpace(*filter)
 }
 
 func setETag(ctx context.Context, revision int64) {
