@@ -28,7 +28,8 @@ type Vault interface {
 // KeyIndex finds commands by their idempotency key in all of a stream's history.
 type KeyIndex interface {
 	// FindKey returns the revision of the first event that the command appended.
-	// Indexed is the revision of the stream up to which the answer counts.
+	// Indexed is the position in the log up to which a key that was not found was
+	// not used.
 	FindKey(ctx context.Context, stream, key string) (revision int64, found bool, indexed eventlog.Position, err error)
 }
 
@@ -62,9 +63,13 @@ type Options struct {
 	CountProjects func(context.Context) (int, error)
 	Now           func() time.Time
 	Limits        Limits
-	CacheBytes    uint64
-	Logger        *slog.Logger
-	Registerer    prometheus.Registerer
+	// CacheBytes bounds the folded states in memory; 32 MiB if zero.
+	CacheBytes uint64
+	// Build names the program. A snapshot of another build is not used: the same
+	// events may add up to something else there.
+	Build      string
+	Logger     *slog.Logger
+	Registerer prometheus.Registerer
 }
 
 // Handlers run commands. They are safe for concurrent use.
@@ -96,7 +101,7 @@ func New(o Options) (*Handlers, error) {
 		o.CountProjects = func(context.Context) (int, error) { return 0, nil }
 	}
 	m := newMetrics(o.Registerer)
-	states, err := newStateCache(o.CacheBytes, o.Snapshots, o.Logger, m)
+	states, err := newStateCache(o, m)
 	if err != nil {
 		return nil, err
 	}
@@ -111,6 +116,20 @@ func New(o Options) (*Handlers, error) {
 // Close writes the snapshots that are waiting, as long as ctx allows.
 func (h *Handlers) Close(ctx context.Context) error { return h.states.close(ctx) }
 
+// Watch takes one record of the log's live end: a project that another node
+// deleted is forgotten here, so that the next command below it sees the deletion.
+// It never blocks.
+//
+// It makes a deletion prompt, not exact: that a closed session refuses whatever
+// node asks is what makes it exact.
+func (h *Handlers) Watch(r eventlog.Record) {
+	if r.Stored.Name == projectDeleted {
+		h.states.forget(r.Stream, r.Revision)
+	}
+}
+
+var projectDeleted = eventschema.ProjectDeleted{}.EventName()
+
 // Receipt tells the caller where a command's events are, or would have been.
 type Receipt struct {
 	Stream string
@@ -124,6 +143,9 @@ type Receipt struct {
 	// At is when the events were appended.
 	At       time.Time
 	Replayed bool
+
+	// why is the first of the events, as a cause of others.
+	why eventlog.Record
 }
 
 // Types are the stored names of the command's events.

@@ -48,6 +48,9 @@ func decide[S folder[S, E], E eventschema.Event](
 ) (Receipt, error) {
 	start := time.Now()
 	receipt, err := decideInLane(ctx, h, t, decision)
+	if err == nil {
+		receipt, err = positioned(ctx, h, receipt)
+	}
 	outcome := outcomeOf(receipt, err)
 	h.metrics.commands.WithLabelValues(t.command, outcome).Inc()
 	h.metrics.latency.WithLabelValues(t.command).Observe(time.Since(start).Seconds())
@@ -70,9 +73,24 @@ func outcomeOf(r Receipt, err error) string {
 	}
 }
 
+// positioned is r with a position that is late enough, if the log told none: an
+// upper bound, since whoever waits for it waits for r's events too.
+func positioned(ctx context.Context, h *Handlers, r Receipt) (Receipt, error) {
+	if !r.Position.IsZero() || r.Revision == eventlog.NoStream {
+		return r, nil
+	}
+	var err error
+	r.Position, err = h.log.Head(ctx)
+	return r, err
+}
+
 func decideInLane[S folder[S, E], E eventschema.Event](
 	ctx context.Context, h *Handlers, t target, decision func(S) ([]E, error),
 ) (Receipt, error) {
+	a := attempt[S, E]{h: h, target: t, meta: h.meta(ctx, t.project)}
+	if err := a.askAhead(ctx); err != nil {
+		return Receipt{}, err
+	}
 	entered := time.Now()
 	leave, err := h.lanes.Enter(ctx, t.stream)
 	if err != nil {
@@ -80,7 +98,10 @@ func decideInLane[S folder[S, E], E eventschema.Event](
 	}
 	defer leave()
 	h.log.ObserveLaneWait(time.Since(entered))
-	a := attempt[S, E]{h: h, target: t, meta: h.meta(ctx, t.project)}
+	if ctx.Err() != nil { // the lane may have come free at the same moment
+		return Receipt{}, fmt.Errorf("wait for the lane of %s: %w", t.stream, ctx.Err())
+	}
+	a.meta.At = h.instant()
 	if err := a.begin(ctx); err != nil {
 		return Receipt{}, err
 	}
@@ -118,6 +139,7 @@ type attempt[S folder[S, E], E eventschema.Event] struct {
 	meta    eventlog.Meta
 	past    folded[S]
 	current bool // past was read to the stream's end
+	index   indexed
 }
 
 // begin folds what is known without reading, and reads what nobody knows yet.
@@ -126,7 +148,7 @@ func (a *attempt[S, E]) begin(ctx context.Context) error {
 		a.past = nothing[S]()
 		return nil
 	}
-	past, cached := recall[S](ctx, a.h.states, a.target.stream)
+	past, cached := recall[S](a.h.states, a.target.stream)
 	a.past = past
 	if cached {
 		return nil
@@ -134,47 +156,61 @@ func (a *attempt[S, E]) begin(ctx context.Context) error {
 	return a.catchUp(ctx)
 }
 
-// catchUp reads the stream from where past ends to its end.
-func (a *attempt[S, E]) catchUp(ctx context.Context) error {
-	for {
-		page, err := a.h.log.Read(ctx, a.target.stream, a.past.Revision+1, pageSize)
+// catchUp reads the stream from where past ends to its end. A stream that turns
+// out to be long is read on from its snapshot. What was read before a failure is
+// not read again.
+func (a *attempt[S, E]) catchUp(ctx context.Context) (err error) {
+	from := a.past.Revision
+	defer func() {
+		if a.past.Revision > from {
+			a.past = remember(a.h.states, a.target.stream, a.past)
+		}
+	}()
+	for size := sizeAfter(from); ; size = pageSize {
+		page, err := a.h.log.Read(ctx, a.target.stream, a.past.Revision+1, size)
 		if err != nil {
 			return err
 		}
 		if a.past, err = evolve[S, E](a.past, page, a.h.vault); err != nil {
 			return err
 		}
-		if len(page) < pageSize {
+		if len(page) < size {
 			a.current = true
-			if a.past.Revision != eventlog.NoStream {
-				remember(a.h.states, a.target.stream, a.past)
-			}
 			return nil
+		}
+		if size == firstPage {
+			a.past = later(a.past, saved[S](ctx, a.h.states, a.target.stream))
 		}
 	}
 }
 
-func (a *attempt[S, E]) once(ctx context.Context, decision func(S) ([]E, error)) (Receipt, error) {
-	if receipt, replayed, err := a.replay(ctx); replayed || err != nil {
-		return receipt, err
+func sizeAfter(revision int64) int {
+	if revision == eventlog.NoStream {
+		return firstPage
 	}
-	events, err := decision(a.past.State)
-	if (err != nil || len(events) == 0) && !a.current {
-		before := a.past.Revision
+	return pageSize
+}
+
+// once answers from what is folded, or appends. Without an append it reads to the
+// end first, and decides again.
+func (a *attempt[S, E]) once(ctx context.Context, decision func(S) ([]E, error)) (Receipt, error) {
+	for {
+		if receipt, replayed, err := a.replay(ctx); replayed || err != nil {
+			return receipt, err
+		}
+		events, err := decision(a.past.State)
+		switch {
+		case err == nil && len(events) > 0:
+			return a.append(ctx, events)
+		case a.current && err != nil:
+			return Receipt{Revision: a.past.Revision}, err
+		case a.current:
+			return Receipt{Stream: a.target.stream, Revision: a.past.Revision, Position: a.past.Position}, nil
+		}
 		if err := a.catchUp(ctx); err != nil {
 			return Receipt{}, err
 		}
-		if a.past.Revision != before {
-			return a.once(ctx, decision)
-		}
 	}
-	if err != nil {
-		return Receipt{Revision: a.past.Revision}, err
-	}
-	if len(events) == 0 {
-		return Receipt{Stream: a.target.stream, Revision: a.past.Revision, Position: a.past.Position}, nil
-	}
-	return a.append(ctx, events)
 }
 
 func (a *attempt[S, E]) append(ctx context.Context, events []E) (Receipt, error) {
@@ -197,7 +233,7 @@ func (a *attempt[S, E]) append(ctx context.Context, events []E) (Receipt, error)
 		return Receipt{}, err
 	}
 	failpoint.Hit(failpoint.Appended)
-	return a.appended(done, events)
+	return a.appended(done, batch[0].ID, events), nil
 }
 
 func (a *attempt[S, E]) eventID(i int) (uuid.UUID, error) {
@@ -212,35 +248,30 @@ func (a *attempt[S, E]) eventID(i int) (uuid.UUID, error) {
 }
 
 // appended folds the command's own events: nobody needs to read them again.
-func (a *attempt[S, E]) appended(done eventlog.Receipt, events []E) (Receipt, error) {
+func (a *attempt[S, E]) appended(done eventlog.Receipt, id uuid.UUID, events []E) Receipt {
 	receipt := Receipt{
 		Stream: a.target.stream, Revision: done.Revision, Position: done.Position, At: a.meta.At,
-		Events: make([]eventschema.Event, len(events)),
+		Events: make([]eventschema.Event, len(events)), why: eventlog.Record{ID: id, Meta: a.meta},
 	}
 	for i, e := range events {
 		receipt.Events[i] = e
 		revision := a.past.Revision + 1
 		if !eventschema.All.Passive(e.EventName()) {
 			a.past.State = a.past.State.Evolve(e, revision)
-			a.past.since++
 		}
-		a.past.Revision = revision
-		if a.meta.IdempotencyKey != "" {
-			a.past.Keys = a.past.Keys.with(a.meta.IdempotencyKey, a.meta.InputHash, revision, done.Position)
-		}
+		a.past = a.past.moved(revision, done.Position, a.meta)
 	}
-	if !done.Position.IsZero() {
-		a.past.Position = done.Position
-	}
-	remember(a.h.states, a.target.stream, a.past)
-	return receipt, nil
+	a.past = remember(a.h.states, a.target.stream, a.past)
+	return receipt
 }
 
-// storable turns what the catalogue refuses into the client's mistake: the gate
-// at the edge refuses the same, so that this is the second line.
+// errNotStorable is the client's mistake. The gate at the edge refuses the same
+// with more words: this is the second line.
+var errNotStorable = fault.New(fault.Invalid, "invalid_request", "The request holds text or numbers that cannot be stored.")
+
 func storable(err error) error {
 	if errors.Is(err, eventschema.ErrNotStorable) {
-		return fault.New(fault.Invalid, "invalid_request", "The request holds text or numbers that cannot be stored: "+err.Error())
+		return fmt.Errorf("%w (%w)", errNotStorable, err)
 	}
 	return err
 }
@@ -249,7 +280,7 @@ func storable(err error) error {
 // It serves what cannot change any more, and first glances that a decision
 // repeats.
 func known[S folder[S, E], E eventschema.Event](ctx context.Context, h *Handlers, stream string) (folded[S], error) {
-	past, cached := recall[S](ctx, h.states, stream)
+	past, cached := recall[S](h.states, stream)
 	if cached {
 		return past, nil
 	}
@@ -263,7 +294,7 @@ func known[S folder[S, E], E eventschema.Event](ctx context.Context, h *Handlers
 // current is the folded state of a stream, read to its end.
 func current[S folder[S, E], E eventschema.Event](ctx context.Context, h *Handlers, stream string) (folded[S], error) {
 	a := attempt[S, E]{h: h, target: target{stream: stream}}
-	a.past, _ = recall[S](ctx, h.states, stream)
+	a.past, _ = recall[S](h.states, stream)
 	if err := a.catchUp(ctx); err != nil {
 		return folded[S]{}, err
 	}

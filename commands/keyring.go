@@ -10,7 +10,7 @@ import (
 const (
 	// ringSize is how many keyed commands a stream's state remembers at least.
 	ringSize  = 256
-	keyWeight = 160
+	keyWeight = 160 // bytes of one
 )
 
 // keyRing remembers the keyed commands of a stream, newest first. It is an
@@ -20,7 +20,7 @@ type keyRing struct {
 	revision   int64
 	position   eventlog.Position
 	older      *keyRing
-	n          int
+	n          int // with the older ones
 	// forgot says that the stream had keyed commands before the oldest one here.
 	forgot bool
 }
@@ -57,11 +57,14 @@ func (k *keyRing) find(key string) (*keyRing, bool) {
 	return nil, false
 }
 
-// oldest is the position of the oldest command that the ring remembers.
+// oldest is the position of the oldest command that the ring remembers, or of the
+// oldest one whose position is known. It is zero when none is.
 func (k *keyRing) oldest() eventlog.Position {
 	var p eventlog.Position
 	for ; k != nil; k = k.older {
-		p = k.position
+		if !k.position.IsZero() {
+			p = k.position
+		}
 	}
 	return p
 }

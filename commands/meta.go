@@ -26,14 +26,14 @@ func Because(ctx context.Context, r eventlog.Record) context.Context {
 func (h *Handlers) meta(ctx context.Context, projectID string) eventlog.Meta {
 	who, req := identity.PrincipalOf(ctx), identity.RequestOf(ctx)
 	m := eventlog.Meta{
-		At: h.now().UTC().Truncate(time.Microsecond), ActorUserID: who.UserID, ActorKind: string(who.Kind), CredentialID: who.CredentialID,
-		RequestID: req.ID, IP: req.IP, ProjectID: projectID, CorrelationID: req.TraceID,
-	}
-	if m.CorrelationID == "" {
-		m.CorrelationID = req.ID
+		At: h.instant(), ActorUserID: who.UserID, ActorKind: string(who.Kind), CredentialID: who.CredentialID,
+		RequestID: req.ID, IP: req.IP, ProjectID: projectID, CorrelationID: correlation(req),
 	}
 	if cause, ok := ctx.Value(causeKey{}).(eventlog.Record); ok {
 		m.CorrelationID, m.CausationID, m.RequestID = cause.Meta.CorrelationID, cause.ID.String(), cause.Meta.RequestID
+		if m.CorrelationID == "" {
+			m.CorrelationID = m.CausationID
+		}
 	}
 	if scope := h.scope(ctx); scope != nil {
 		m.IdempotencyKey = h.hash("idempotency key", scope...)
@@ -41,6 +41,20 @@ func (h *Handlers) meta(ctx context.Context, projectID string) eventlog.Meta {
 	}
 	return m
 }
+
+// correlation is what all events have in common that a request leads to.
+func correlation(req identity.Request) string {
+	if req.TraceID != "" {
+		return req.TraceID
+	}
+	return req.ID
+}
+
+// instant is now, as the log has times.
+func (h *Handlers) instant() time.Time { return inLog(h.now()) }
+
+// inLog is a time as the log has times: in UTC, to the microsecond.
+func inLog(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
 
 // scope is what an idempotency key is unique within, with the key; nil without.
 func (h *Handlers) scope(ctx context.Context) [][]byte {
@@ -57,6 +71,15 @@ func withoutKey(ctx context.Context) context.Context {
 	req := identity.RequestOf(ctx)
 	req.IdempotencyKey = ""
 	return identity.WithRequest(ctx, req)
+}
+
+// completing is ctx for what completes the command behind r: it carries no
+// idempotency key, and r's first event is its cause.
+func completing(ctx context.Context, r Receipt) context.Context {
+	if len(r.Events) > 0 {
+		ctx = Because(ctx, r.why)
+	}
+	return withoutKey(ctx)
 }
 
 // newID is the id of what a command creates: fresh, or the one that the
