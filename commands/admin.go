@@ -26,15 +26,32 @@ func (h *Handlers) releaseAdmin(ctx context.Context, userID string) error {
 }
 
 // CountAdmin completes what happened to a user: administrators who can act are
-// counted, others are not.
+// counted, others are not. It looks at the user again after it has counted: what
+// happened meanwhile may have been counted before.
 func (h *Handlers) CountAdmin(ctx context.Context, userID string) error {
-	account, err := current[user.State, eventschema.UserEvent](ctx, h, userStream(userID))
-	if err != nil {
-		return err
+	counts, err := h.administers(ctx, userID)
+	for err == nil {
+		if err = h.countAdmin(ctx, userID, counts); err != nil {
+			break
+		}
+		var still bool
+		if still, err = h.administers(ctx, userID); err == nil && still == counts {
+			return nil
+		}
+		counts = still
 	}
+	return err
+}
+
+func (h *Handlers) administers(ctx context.Context, userID string) (bool, error) {
+	account, err := current[user.State, eventschema.UserEvent](ctx, h, userStream(userID))
+	return administers(account.State), err
+}
+
+func (h *Handlers) countAdmin(ctx context.Context, userID string, counts bool) error {
 	t := target{command: "CountAdmin", stream: installationStream}
-	_, err = decide(withoutKey(ctx), h, t, func(s installation.State) ([]eventschema.InstallationEvent, error) {
-		if administers(account.State) {
+	_, err := decide(withoutKey(ctx), h, t, func(s installation.State) ([]eventschema.InstallationEvent, error) {
+		if counts {
 			return s.AddAdmin(userID)
 		}
 		return s.RemoveAdmin(userID)

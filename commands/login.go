@@ -13,6 +13,7 @@ import (
 	"github.com/g4fagent/g4fagent/domain/reservation"
 	"github.com/g4fagent/g4fagent/domain/user"
 	"github.com/g4fagent/g4fagent/eventschema"
+	"github.com/g4fagent/g4fagent/internal/eventlog"
 	"github.com/g4fagent/g4fagent/internal/fault"
 	"github.com/g4fagent/g4fagent/internal/identity"
 )
@@ -89,12 +90,17 @@ func (h *Handlers) LogInWithPassword(ctx context.Context, email, password string
 	if err != nil {
 		return Login{}, err
 	}
-	if !ok {
-		h.refusals.LoginFailed(ctx, "password", hash, ErrInvalidCredentials.Code)
-		return Login{}, ErrInvalidCredentials
+	if !ok || !account.Active() { // nobody learns which it was, or that there is an account
+		return Login{}, h.refuseLogin(ctx, "password", hash)
 	}
 	h.throttle.Succeeded(hash, address)
-	return h.logIn(ctx, userID, account, "password", "")
+	return h.logIn(ctx, userID, "password", "")
+}
+
+// refuseLogin is the one answer to whoever could not prove who they are.
+func (h *Handlers) refuseLogin(ctx context.Context, method, emailHash string) error {
+	h.refusals.LoginFailed(ctx, method, emailHash, ErrInvalidCredentials.Code)
+	return ErrInvalidCredentials
 }
 
 // proves compares the password, at the same cost whether the account can have
@@ -106,10 +112,11 @@ func (h *Handlers) proves(ctx context.Context, account user.State, password stri
 	return h.passwords.Verify(ctx, account.Verifier, password)
 }
 
-// accountByEmail follows the reservation of the address to its holder.
+// accountByEmail follows the reservation of the address to its holder. Where there
+// is none it reads the stream of nobody: that takes as long.
 func (h *Handlers) accountByEmail(ctx context.Context, hash string) (string, user.State, error) {
 	held, err := current[reservation.State, eventschema.ReservationEvent](ctx, h, emailStream(hash))
-	if err != nil || held.State.Holder == "" {
+	if err != nil {
 		return "", user.State{}, err
 	}
 	account, err := current[user.State, eventschema.UserEvent](ctx, h, userStream(held.State.Holder))
@@ -132,19 +139,15 @@ func (h *Handlers) LogInWithAPIKey(ctx context.Context, key string) (Login, erro
 		}
 		ok = account.State.Keys[keyID] == verifier && verifier != ""
 	}
-	if !ok {
-		h.refusals.LoginFailed(ctx, "api_key", "", ErrInvalidCredentials.Code)
-		return Login{}, ErrInvalidCredentials
+	if !ok || !account.State.Active() {
+		return Login{}, h.refuseLogin(ctx, "api_key", "")
 	}
 	h.throttle.Succeeded("key "+keyID, address)
-	return h.logIn(ctx, userID, account.State, "api_key", keyID)
+	return h.logIn(ctx, userID, "api_key", keyID)
 }
 
-func (h *Handlers) logIn(ctx context.Context, userID string, account user.State, method, keyID string) (Login, error) {
-	if !account.Active() { // like a wrong password: nobody learns that the account exists
-		h.refusals.LoginFailed(ctx, method, account.EmailHash, ErrInvalidCredentials.Code)
-		return Login{}, ErrInvalidCredentials
-	}
+// logIn starts a login family for a user whose identity is proved.
+func (h *Handlers) logIn(ctx context.Context, userID, method, keyID string) (Login, error) {
 	family, err := newFamily()
 	if err != nil {
 		return Login{}, err
@@ -188,18 +191,23 @@ func newFamily() (string, error) {
 func (h *Handlers) RefreshLogin(ctx context.Context, token string) (Login, error) {
 	family, shown, ok := h.tokens.ReadRefresh(token)
 	if !ok {
-		h.refusals.LoginFailed(ctx, "refresh", "", login.ErrInvalidRefreshToken.Code)
-		return Login{}, login.ErrInvalidRefreshToken
-	}
-	refresh, verifier, err := h.tokens.NewRefresh(family)
-	if err != nil {
-		return Login{}, err
+		return Login{}, h.refuseRefresh(ctx, login.ErrInvalidRefreshToken)
 	}
 	past, err := known[login.State, eventschema.LoginEvent](ctx, h, loginStream(family))
 	if err != nil {
 		return Login{}, err
 	}
-	ctx = identity.WithPrincipal(ctx, identity.Principal{UserID: past.State.UserID, Kind: identity.User, CredentialID: past.State.KeyID})
+	userID, keyID := past.State.UserID, past.State.KeyID
+	ctx = identity.WithPrincipal(ctx, identity.Principal{UserID: userID, Kind: identity.User, CredentialID: keyID, LoginFamily: family})
+	if ok, err := h.inForce(ctx, family, past.State); err != nil {
+		return Login{}, err
+	} else if !ok {
+		return Login{}, h.refuseRefresh(ctx, login.ErrInvalidRefreshToken)
+	}
+	refresh, verifier, err := h.tokens.NewRefresh(family)
+	if err != nil {
+		return Login{}, err
+	}
 	t := target{command: "RefreshLogin", stream: loginStream(family)}
 	receipt, err := decide(withoutKey(ctx), h, t, func(s login.State) ([]eventschema.LoginEvent, error) {
 		now := h.now().UTC()
@@ -208,20 +216,20 @@ func (h *Handlers) RefreshLogin(ctx context.Context, token string) (Login, error
 		})
 	})
 	if err != nil {
-		h.refusals.LoginFailed(ctx, "refresh", "", codeOf(err))
-		return Login{}, err
+		return Login{}, h.refuseRefresh(ctx, err)
 	}
 	if _, reused := first[eventschema.TokenReuseDetected](receipt); reused {
 		return Login{Receipt: receipt}, login.ErrInvalidRefreshToken
 	}
-	account, err := current[user.State, eventschema.UserEvent](ctx, h, userStream(past.State.UserID))
-	if err != nil {
-		return Login{}, err
+	return h.handOut(receipt, userID, family, keyID, refresh)
+}
+
+// refuseRefresh records err if it is a refusal, and returns it.
+func (h *Handlers) refuseRefresh(ctx context.Context, err error) error {
+	if fault.KindOf(err) == fault.Unauthorized {
+		h.refusals.LoginFailed(ctx, "refresh", "", codeOf(err))
 	}
-	if !account.State.Active() {
-		return Login{}, login.ErrInvalidRefreshToken
-	}
-	return h.handOut(receipt, past.State.UserID, family, past.State.KeyID, refresh)
+	return err
 }
 
 // Logout ends the caller's own login, and that of a refresh token which is the
@@ -249,6 +257,59 @@ func (h *Handlers) Logout(ctx context.Context, family, refreshToken string) (Rec
 func (h *Handlers) endLogin(ctx context.Context, family string) (Receipt, error) {
 	t := target{command: "Logout", stream: loginStream(family)}
 	return decide(withoutKey(ctx), h, t, func(s login.State) ([]eventschema.LoginEvent, error) { return s.LogOut(family) })
+}
+
+// userPage is how many events of a user are looked at at a time: few have more.
+const userPage = 32
+
+// inForce reports whether nothing that happened to the user since the login began
+// has ended it. The log's order tells: what ends all logins of a user stands in
+// the user's stream alone.
+func (h *Handlers) inForce(ctx context.Context, family string, s login.State) (bool, error) {
+	account, err := current[user.State, eventschema.UserEvent](ctx, h, userStream(s.UserID))
+	if err != nil || !account.State.Active() || s.KeyID != "" && account.State.Keys[s.KeyID] == "" {
+		return false, err
+	}
+	began, err := h.log.Read(ctx, loginStream(family), 0, 1)
+	if err != nil || len(began) == 0 {
+		return false, err
+	}
+	for from := account.Revision; from >= 0; {
+		page, err := h.log.ReadBack(ctx, userStream(s.UserID), from, userPage)
+		if err != nil {
+			return false, err
+		}
+		for _, r := range page {
+			if !began[0].Position.Less(r.Position) {
+				return true, nil
+			}
+			if ends, err := h.endsLogin(r, s.KeyID); err != nil || ends {
+				return false, err
+			}
+		}
+		from -= int64(len(page))
+		if len(page) < userPage {
+			break
+		}
+	}
+	return true, nil
+}
+
+// endsLogin reports whether an event of a user ends the user's logins, of which
+// those by an API key end with the key alone when it is revoked.
+func (h *Handlers) endsLogin(r eventlog.Record, keyID string) (bool, error) {
+	ev, err := eventschema.All.Decode(r.Stored, h.vault)
+	if err != nil {
+		return false, fmt.Errorf("read %s at %d: %w", r.Stream, r.Revision, err)
+	}
+	switch e := ev.(type) {
+	case eventschema.UserPasswordChanged, eventschema.UserDisabled, eventschema.UserDeleted:
+		return true, nil
+	case eventschema.UserAPIKeyRevoked:
+		return keyID != "" && e.KeyID == keyID, nil
+	default:
+		return false, nil
+	}
 }
 
 func codeOf(err error) string {

@@ -46,12 +46,15 @@ func (h *Handlers) CreateUser(ctx context.Context, c CreateUser) (Receipt, error
 		e = reserved.User // a replay answers with what was recorded
 	}
 	failpoint.Hit(failpoint.Completing)
-	started, err := h.StartUser(ctx, e)
+	started, theirs, err := h.startUser(completing(ctx, decided), e)
 	if err != nil {
 		return Receipt{}, err
 	}
+	if !theirs {
+		return Receipt{}, ErrKeyReuse
+	}
 	if slices.Contains(e.Roles, adminRole) {
-		if err := h.CountAdmin(ctx, e.UserID); err != nil {
+		if err := h.CountAdmin(completing(ctx, started), e.UserID); err != nil {
 			return Receipt{}, err
 		}
 	}
@@ -78,12 +81,29 @@ func (h *Handlers) newUser(ctx context.Context, c CreateUser) (eventschema.UserC
 	return e, nil
 }
 
-// StartUser completes a reservation: the user's stream exists.
+// StartUser completes a reservation: the user's stream exists. A user's id may
+// have been reserved for twice, with two addresses, under one idempotency key; the
+// second reservation is given back.
 func (h *Handlers) StartUser(ctx context.Context, e eventschema.UserCreated) (Receipt, error) {
+	receipt, _, err := h.startUser(ctx, e)
+	return receipt, err
+}
+
+// startUser reports whether the user is the one that e describes.
+func (h *Handlers) startUser(ctx context.Context, e eventschema.UserCreated) (r Receipt, theirs bool, err error) {
 	t := target{
-		command: "StartUser", stream: userStream(e.UserID), fresh: true, cause: uuid.NewSHA1(uuid.NameSpaceOID, []byte(e.UserID)),
+		command: "StartUser", stream: userStream(e.UserID), fresh: true,
+		cause: uuid.NewSHA1(uuid.NameSpaceOID, []byte(e.UserID+" "+e.EmailHash)),
 	}
-	return decide(withoutKey(ctx), h, t, func(s user.State) ([]eventschema.UserEvent, error) { return s.Create(e) })
+	r, err = decide(withoutKey(ctx), h, t, func(s user.State) ([]eventschema.UserEvent, error) {
+		theirs = !s.Exists || s.EmailHash == e.EmailHash
+		return s.Create(e)
+	})
+	if err != nil || theirs {
+		return r, theirs, err
+	}
+	_, err = h.ReleaseEmail(ctx, eventschema.UserDeleted{UserID: e.UserID, EmailHash: e.EmailHash})
+	return r, false, err
 }
 
 // ReleaseEmail completes the deletion of a user: the address is free again.
@@ -131,7 +151,7 @@ func (h *Handlers) UpdateUser(ctx context.Context, c UpdateUser) (Receipt, error
 	if c.Roles == nil && c.Disabled == nil {
 		return receipt, err
 	}
-	return receipt, errors.Join(err, h.CountAdmin(ctx, c.UserID))
+	return receipt, errors.Join(err, h.CountAdmin(completing(ctx, receipt), c.UserID))
 }
 
 func (h *Handlers) newVerifier(ctx context.Context, password string, hints ...string) (string, error) {
@@ -161,6 +181,9 @@ func (h *Handlers) DeleteUser(ctx context.Context, c DeleteUser) (Receipt, error
 	}
 	t := target{command: "DeleteUser", stream: userStream(c.UserID)}
 	receipt, err := decide(ctx, h, t, func(s user.State) ([]eventschema.UserEvent, error) { return s.Delete(c.UserID, c.Match) })
+	if err != nil && administers(past.State) {
+		return Receipt{}, errors.Join(err, h.CountAdmin(ctx, c.UserID)) // who was not deleted administers still
+	}
 	if err != nil {
 		return Receipt{}, err
 	}
@@ -168,7 +191,7 @@ func (h *Handlers) DeleteUser(ctx context.Context, c DeleteUser) (Receipt, error
 	if !ok || deleted.EmailHash == "" {
 		return receipt, nil
 	}
-	released, err := h.ReleaseEmail(ctx, deleted)
+	released, err := h.ReleaseEmail(completing(ctx, receipt), deleted)
 	if err != nil {
 		return Receipt{}, err
 	}
