@@ -82,10 +82,10 @@ func (n *network) pass(ctx context.Context, client net.Conn, socket string) {
 			}
 		}
 	}
-	ended := context.AfterFunc(ctx, func() { client.Close(); server.Close() })
+	ended := context.AfterFunc(ctx, func() { _, _ = client.Close(), server.Close() })
 	defer ended()
-	both.Go(func() { carry(server, client); server.Close() })
-	both.Go(func() { carry(client, server); client.Close() })
+	both.Go(func() { carry(server, client); _ = server.Close() })
+	both.Go(func() { carry(client, server); _ = client.Close() })
 	both.Wait()
 }
 

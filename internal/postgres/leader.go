@@ -75,7 +75,7 @@ func (db *DB) leadOnce(ctx context.Context, key int64, run func(context.Context)
 	if err != nil {
 		return err
 	}
-	defer closeConn(conn) // gives the lock back
+	defer closeConn(ctx, conn) // gives the lock back
 	if err := campaign(ctx, conn, key); err != nil {
 		return err
 	}

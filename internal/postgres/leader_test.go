@@ -26,6 +26,14 @@ func receive[T any](t *testing.T, what string, from <-chan T) T {
 	}
 }
 
+// canceled waits for what ends with its context.
+func canceled(t *testing.T, what string, end <-chan error) {
+	t.Helper()
+	if err := receive(t, what, end); !errors.Is(err, context.Canceled) {
+		t.Errorf("%s: %v", what, err)
+	}
+}
+
 // lead campaigns under name and reports each time it leads; leading ends with the
 // context, whose cause it reports.
 func lead(ctx context.Context, db *postgres.DB, key int64, name string, leads chan<- string, ends chan<- error) <-chan error {
@@ -72,14 +80,12 @@ func TestLead(t *testing.T) {
 		defer end()
 		secondDone := lead(second, db, key, "second", leads, ends)
 		leave()
-		if err := receive(t, "the first's end", done); !errors.Is(err, context.Canceled) {
-			t.Errorf("the first ended with %v", err)
-		}
+		canceled(t, "the first's end", done)
 		if name := receive(t, "another leader", leads); name != "second" {
 			t.Errorf("%s leads", name)
 		}
 		end()
-		receive(t, "the second's end", secondDone)
+		canceled(t, "the second's end", secondDone)
 	})
 
 	t.Run("has at most one leader at a time", func(t *testing.T) {
@@ -103,8 +109,8 @@ func TestLead(t *testing.T) {
 		default:
 		}
 		end()
-		receive(t, "a's end", a)
-		receive(t, "b's end", b)
+		canceled(t, "a's end", a)
+		canceled(t, "b's end", b)
 	})
 
 	t.Run("ends the leader's context when its connection is lost, and leads again", func(t *testing.T) {
@@ -120,7 +126,7 @@ func TestLead(t *testing.T) {
 		}
 		receive(t, "the leader again", leads)
 		end()
-		receive(t, "the end", done)
+		canceled(t, "the end", done)
 	})
 
 	t.Run("notices a connection that broke without a word", func(t *testing.T) {
@@ -137,7 +143,7 @@ func TestLead(t *testing.T) {
 			t.Errorf("leading ended with %v", err)
 		}
 		end()
-		receive(t, "the end", done)
+		canceled(t, "the end", done)
 	})
 
 	t.Run("is seen by others, whatever the key", func(t *testing.T) {
@@ -188,7 +194,7 @@ func TestLockKey(t *testing.T) {
 		}
 		seen[key] = strings.Join(names, "|")
 	}
-	if postgres.LockKey("a") != postgres.LockKey("a") {
-		t.Error("a key changes")
+	if key := postgres.LockKey("a"); key != 4258557881403305461 {
+		t.Errorf("%d: processes of another build hold another lock", key)
 	}
 }

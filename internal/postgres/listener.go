@@ -51,7 +51,7 @@ func (l *Listener) listen(ctx context.Context, listening func()) error {
 	if err != nil {
 		return err
 	}
-	defer closeConn(conn)
+	defer closeConn(ctx, conn)
 	for channel := range l.handlers {
 		if _, err := conn.Exec(ctx, "listen "+pgx.Identifier{channel}.Sanitize()); err != nil {
 			return fmt.Errorf("listen on %s: %w", channel, err)

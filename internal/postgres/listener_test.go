@@ -2,7 +2,6 @@ package postgres_test
 
 import (
 	"context"
-	"errors"
 	"testing"
 	"time"
 
@@ -60,9 +59,7 @@ func TestListener(t *testing.T) {
 		default:
 		}
 		end()
-		if err := receive(t, "the end", done); !errors.Is(err, context.Canceled) {
-			t.Errorf("ended with %v", err)
-		}
+		canceled(t, "the end", done)
 	})
 
 	t.Run("stays on a quiet connection", func(t *testing.T) {
@@ -94,6 +91,6 @@ func TestListener(t *testing.T) {
 			t.Errorf("woken with %q: the connection was made anew", payload)
 		}
 		end()
-		receive(t, "the end", done)
+		canceled(t, "the end", done)
 	})
 }

@@ -29,10 +29,7 @@ func lockDir(ctx context.Context, dir string) (*os.File, error) {
 	if err := flock(ctx, file); err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
-	if err := file.Truncate(0); err == nil {
-		_, err = fmt.Fprintf(file, "%d\n", os.Getpid())
-	}
-	if err != nil {
+	if err := nameHolder(file); err != nil {
 		return nil, errors.Join(fmt.Errorf("write the folder's lock: %w", err), file.Close())
 	}
 	return file, nil
@@ -57,6 +54,15 @@ func flock(ctx context.Context, file *os.File) error {
 			return fmt.Errorf("%s: %w by process %s", filepath.Dir(file.Name()), ErrLocked, holder(file))
 		}
 	}
+}
+
+// nameHolder writes whose the folder is, for others that find it locked.
+func nameHolder(file *os.File) error {
+	if err := file.Truncate(0); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(file, "%d\n", os.Getpid())
+	return err
 }
 
 func holder(file *os.File) string {

@@ -74,7 +74,7 @@ func child(t *testing.T, program, dir string) *exec.Cmd {
 // t.TempDir, being closed to others, is not.
 func folder(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "g4fagent-postgres-")
+	dir, err := os.MkdirTemp("", "g4fagent-postgres-") //nolint:usetesting // it must be reached by another account
 	if err != nil {
 		t.Fatal(err)
 	}

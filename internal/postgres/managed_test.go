@@ -77,6 +77,7 @@ func eventually(t *testing.T, what string, holds func() bool) {
 	}
 }
 
+//nolint:paralleltest // the steps look at one server, and the last ends it
 func TestManagedServer(t *testing.T) {
 	t.Parallel()
 	dir := folder(t)
@@ -235,17 +236,19 @@ func killWriter(t *testing.T, cmd *exec.Cmd, dir string, wrote int, withServer b
 	lines := bufio.NewScanner(out)
 	target := wrote + 30
 	for wrote < target && lines.Scan() {
-		var n int
-		switch word, _, _ := strings.Cut(lines.Text(), " "); word {
+		word, number, _ := strings.Cut(lines.Text(), " ")
+		n, err := strconv.Atoi(number)
+		if err != nil {
+			t.Fatal(lines.Text())
+		}
+		switch word {
 		case "found":
-			fmt.Sscanf(lines.Text(), "found %d", &n)
 			t.Logf("found %d rows in %v", n, time.Since(began).Round(time.Millisecond))
 			if n < wrote {
 				t.Fatalf("found %d rows of %d", n, wrote)
 			}
 			target = n + 30
 		case "wrote":
-			fmt.Sscanf(lines.Text(), "wrote %d", &n)
 			wrote = n
 		default:
 			t.Fatal(lines.Text())
@@ -325,6 +328,7 @@ func TestLongFolder(t *testing.T) {
 	}
 }
 
+//nolint:paralleltest // the steps put one folder into one state after another
 func TestWhatAnEarlierServerLeft(t *testing.T) {
 	t.Parallel()
 	dir := clusterFolder(t)
@@ -495,12 +499,14 @@ func TestClosedAncestor(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Run("is named", func(t *testing.T) {
+		t.Parallel()
 		err := account{name: "somebody", uid: os.Getuid() + 1, gid: os.Getgid() + 1, switched: true}.reaches(dir)
 		if err == nil || !strings.Contains(err.Error(), closed+" (") {
 			t.Errorf("%v; want %s named", err, closed)
 		}
 	})
 	t.Run("refuses the start of a server of another account", func(t *testing.T) {
+		t.Parallel()
 		db, err := Open(t.Context(), Options{Dir: dir})
 		if os.Geteuid() != 0 {
 			if err != nil {

@@ -67,7 +67,7 @@ func ensureDatabase(ctx context.Context, config *pgx.ConnConfig, name string) er
 	if err != nil {
 		return fmt.Errorf("connect to make the database: %w", err)
 	}
-	defer closeConn(conn)
+	defer closeConn(ctx, conn)
 	var exists bool
 	err = conn.QueryRow(ctx, "select exists (select from pg_database where datname = $1)", name).Scan(&exists)
 	if err != nil {
@@ -82,9 +82,10 @@ func ensureDatabase(ctx context.Context, config *pgx.ConnConfig, name string) er
 	return nil
 }
 
-// closeConn says goodbye to the server, however the work on conn ended.
-func closeConn(conn *pgx.Conn) {
-	ctx, cancel := context.WithTimeout(context.Background(), pingTimeout)
+// closeConn says goodbye to the server, however the work on conn ended, be it
+// with ctx.
+func closeConn(ctx context.Context, conn *pgx.Conn) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), pingTimeout)
 	defer cancel()
 	_ = conn.Close(ctx) // a connection that broke is closed as well
 }

@@ -68,8 +68,8 @@ func (p *process) end(ctx context.Context) error {
 }
 
 // kill ends a server that never was ready: without stages.
-func (p *process) kill() error {
-	ctx, cancel := context.WithCancel(context.Background())
+func (p *process) kill(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
 	cancel()
 	return p.end(ctx)
 }
@@ -109,7 +109,7 @@ func probe(ctx context.Context, config *pgx.ConnConfig) error {
 	if err != nil {
 		return err
 	}
-	defer closeConn(conn)
+	defer closeConn(ctx, conn)
 	_, err = conn.Exec(ctx, "select 1")
 	return err
 }

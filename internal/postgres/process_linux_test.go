@@ -38,7 +38,7 @@ func TestServerOutlivesTheThreadThatOpenedIt(t *testing.T) {
 		if err != nil {
 			t.Fatalf("the server ended with the thread: %v", err)
 		}
-		closeConn(conn)
+		closeConn(t.Context(), conn)
 	}
 	if n := db.server.restarts.Load(); n != 0 {
 		t.Errorf("%d restarts", n)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -99,7 +100,7 @@ func (l *serverLog) last() string {
 	defer l.mu.Unlock()
 	lines := l.tail
 	if len(l.partial) > 0 {
-		lines = append(lines[:len(lines):len(lines)], string(l.partial))
+		lines = append(slices.Clip(lines), string(l.partial))
 	}
 	return strings.Join(lines, "\n")
 }

@@ -8,6 +8,14 @@ import (
 	"testing"
 )
 
+// says has the server say text.
+func says(t *testing.T, l *serverLog, text string) {
+	t.Helper()
+	if n, err := l.Write([]byte(text)); err != nil || n != len(text) {
+		t.Fatalf("wrote %d bytes of %d: %v", n, len(text), err)
+	}
+}
+
 func TestServerLog(t *testing.T) {
 	t.Parallel()
 	newLog := func(t *testing.T) *serverLog {
@@ -25,9 +33,7 @@ func TestServerLog(t *testing.T) {
 		l := newLog(t)
 		l.max = 1000
 		for i := range 500 {
-			if n, err := fmt.Fprintf(l, "line %d\n", i); err != nil {
-				t.Fatal(n, err)
-			}
+			says(t, l, fmt.Sprintf("line %d\n", i))
 		}
 		var all strings.Builder
 		for _, path := range []string{l.path + ".1", l.path} {
@@ -48,7 +54,7 @@ func TestServerLog(t *testing.T) {
 	t.Run("goes on in the file that is there", func(t *testing.T) {
 		t.Parallel()
 		l := newLog(t)
-		fmt.Fprintln(l, "before")
+		says(t, l, "before\n")
 		if err := l.close(); err != nil {
 			t.Fatal(err)
 		}
@@ -56,7 +62,7 @@ func TestServerLog(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		fmt.Fprintln(again, "after")
+		says(t, again, "after\n")
 		if err := again.close(); err != nil {
 			t.Fatal(err)
 		}
@@ -69,8 +75,8 @@ func TestServerLog(t *testing.T) {
 		t.Parallel()
 		l := newLog(t)
 		for i := range 30 {
-			fmt.Fprintf(l, "li")
-			fmt.Fprintf(l, "ne %d\nand ", i)
+			says(t, l, "li")
+			says(t, l, fmt.Sprintf("ne %d\nand ", i))
 		}
 		last := strings.Split(l.last(), "\n")
 		if len(last) != 21 || last[0] != "and line 10" || last[20] != "and " {
@@ -86,7 +92,7 @@ func TestServerLog(t *testing.T) {
 		t.Parallel()
 		l := newLog(t)
 		for range 100 {
-			fmt.Fprint(l, strings.Repeat("x", 1000))
+			says(t, l, strings.Repeat("x", 1000))
 		}
 		if n := len(l.last()); n != maxLine {
 			t.Errorf("remembers %d bytes", n)

@@ -44,10 +44,9 @@ type supervisor struct {
 	restarts atomic.Int64 // which also numbers the server's lives
 	pid      atomic.Int64 // of the server that answered last
 
-	life     context.Context // ends with close, not with the call that started the server
-	stop     context.CancelFunc
-	closeCtx context.Context // bounds the shutdown, set before life ends
-	closeErr error           // how the shutdown went, set before done
+	stop     context.CancelFunc // ends the server's life
+	closeCtx context.Context    // bounds the shutdown, set before stop
+	closeErr error              // how the shutdown went, set before done
 	done     chan struct{}
 
 	// Only the goroutine of run uses these.
@@ -78,9 +77,7 @@ func startManaged(ctx context.Context, o Options) (*supervisor, error) {
 		s.patience = *o.patience
 	}
 	s.wait = backoff{min: s.patience.firstPause, max: s.patience.maxPause}
-	s.life, s.stop = context.WithCancel(context.WithoutCancel(ctx))
 	if err := s.begin(ctx, dir, account, o); err != nil {
-		s.stop()
 		return nil, errors.Join(err, s.release())
 	}
 	return s, nil
@@ -117,9 +114,12 @@ func (s *supervisor) begin(ctx context.Context, dir string, account account, o O
 	if s.cluster, err = openCluster(ctx, dir, account, o); err != nil {
 		return err
 	}
+	life, stop := context.WithCancel(context.WithoutCancel(ctx)) // ends with close, not with the start
+	s.stop = stop
 	first := make(chan error, 1)
-	go s.run(ctx, first)
+	go s.run(life, ctx, first)
 	if err := <-first; err != nil {
+		stop()
 		<-s.done
 		return err
 	}
@@ -127,22 +127,23 @@ func (s *supervisor) begin(ctx context.Context, dir string, account account, o O
 }
 
 // run keeps its thread for life: the kernel signals the server when the thread
-// that started it ends, which must not be before the process does.
-func (s *supervisor) run(ctx context.Context, first chan<- error) {
+// that started it ends, which must not be before the process does. The first
+// start is bounded by starting.
+func (s *supervisor) run(life, starting context.Context, first chan<- error) {
 	runtime.LockOSThread()
 	defer close(s.done)
-	p, err := s.launch(ctx)
+	p, err := s.launch(starting)
 	first <- err
 	for err == nil {
 		select {
 		case <-p.exited:
-			p, err = s.revive(p.death())
-		case <-s.life.Done():
-			s.closeErr = p.end(s.closeCtx)
+			p, err = s.revive(life, p.death())
+		case <-life.Done():
+			s.closeErr = p.end(s.closeCtx) //nolint:contextcheck // whoever closes bounds the shutdown, and life has ended
 			err = errStopped
 		}
 	}
-	s.finish(err)
+	s.finish(life, err)
 }
 
 // launch starts a server and waits until it answers.
@@ -159,7 +160,7 @@ func (s *supervisor) launch(ctx context.Context) (*process, error) {
 		return nil, err
 	}
 	if err := s.awaitReady(ctx, p); err != nil {
-		return nil, errors.Join(err, p.kill())
+		return nil, errors.Join(err, p.kill(ctx))
 	}
 	s.readySince = time.Now()
 	s.pid.Store(int64(p.cmd.Process.Pid))
@@ -173,38 +174,42 @@ func (s *supervisor) launch(ctx context.Context) (*process, error) {
 func (s *supervisor) awaitReady(ctx context.Context, p *process) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	answer := make(chan error, 1)
-	go func() { answer <- awaitAnswer(ctx, s.cluster.socket.config("postgres").ConnConfig, s.log) }()
+	var err error
+	answered := make(chan struct{}) // closed once err is set
+	go func() {
+		defer close(answered)
+		err = awaitAnswer(ctx, s.cluster.socket.config("postgres").ConnConfig, s.log)
+	}()
 	select {
-	case err := <-answer:
+	case <-answered:
 		return err
 	case <-p.exited:
 		cancel()
-		<-answer
+		<-answered
 		return p.death()
 	}
 }
 
 // revive brings back a server that died of cause, or gives up.
-func (s *supervisor) revive(cause error) (*process, error) {
+func (s *supervisor) revive(life context.Context, cause error) (*process, error) {
 	if time.Since(s.readySince) > s.patience.steady || s.troubleSince.IsZero() {
 		s.troubleSince = time.Now()
 		s.wait.reset()
 	}
 	for time.Since(s.troubleSince) < s.patience.giveUp {
 		s.setDown(fmt.Errorf("the managed Postgres is being restarted: %w", cause))
-		s.log.LogAttrs(s.life, slog.LevelError, "the managed Postgres died and is started again", slog.Any("cause", cause))
-		if !s.wait.pause(s.life) {
+		s.log.LogAttrs(life, slog.LevelError, "the managed Postgres died and is started again", slog.Any("cause", cause))
+		if !s.wait.pause(life) {
 			return nil, errStopped
 		}
 		s.restarts.Add(1)
-		ctx, cancel := context.WithTimeout(s.life, recoveryWait)
+		ctx, cancel := context.WithTimeout(life, recoveryWait)
 		p, err := s.launch(ctx)
 		cancel()
 		switch {
 		case err == nil:
 			return p, nil
-		case s.life.Err() != nil:
+		case life.Err() != nil:
 			return nil, errStopped
 		}
 		cause = err
@@ -213,9 +218,9 @@ func (s *supervisor) revive(cause error) (*process, error) {
 }
 
 // finish keeps why there is no server any more.
-func (s *supervisor) finish(err error) {
+func (s *supervisor) finish(life context.Context, err error) {
 	if !errors.Is(err, errStopped) {
-		s.log.LogAttrs(s.life, slog.LevelError, "the managed Postgres is given up", slog.Any("cause", err))
+		s.log.LogAttrs(life, slog.LevelError, "the managed Postgres is given up", slog.Any("cause", err))
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

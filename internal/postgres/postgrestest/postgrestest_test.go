@@ -73,7 +73,7 @@ func TestSeveralProcessesAndUsersAtOnce(t *testing.T) {
 // reachable is a copy of the program that every user may run.
 func reachable(t *testing.T, program string) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "g4fagent-program-")
+	dir, err := os.MkdirTemp("", "g4fagent-program-") //nolint:usetesting // it must be reached by another account
 	if err != nil {
 		t.Fatal(err)
 	}
