@@ -5,10 +5,10 @@ import (
 	"net/netip"
 )
 
-// Refusal says that a policy does not allow an address. errors.Is finds it to be
+// RefusedError says that a policy does not allow an address. errors.Is finds it to be
 // fs.ErrPermission, so that callers need not import this package to know that
 // trying again is useless.
-type Refusal struct {
+type RefusedError struct {
 	// Addr is for logs: shown to a client it would tell what a name resolves to
 	// inside our network.
 	Addr netip.Addr
@@ -17,10 +17,10 @@ type Refusal struct {
 }
 
 // Error names the class of the address, but not the address.
-func (r *Refusal) Error() string { return "calls to " + r.Reason + " addresses are not allowed" }
+func (r *RefusedError) Error() string { return "calls to " + r.Reason + " addresses are not allowed" }
 
 // Is reports whether target is fs.ErrPermission.
-func (r *Refusal) Is(target error) bool { return target == fs.ErrPermission }
+func (r *RefusedError) Is(target error) bool { return target == fs.ErrPermission }
 
 // class is a set of addresses with the name that a refusal gives it.
 type class struct {
@@ -62,20 +62,20 @@ var private = class{"private", prefixes(
 	"fc00::/7", "fec0::/10", "64:ff9b:1::/48",
 )}
 
-// Check says whether p allows a connection to addr; the error is a *Refusal.
+// Check says whether p allows a connection to addr; the error is a *RefusedError.
 // An IPv6 address that carries an IPv4 one (mapped, NAT64, 6to4, Teredo) must be
 // allowed as both.
 func (p Policy) Check(addr netip.Addr) error {
 	addr = addr.WithZone("").Unmap()
 	if !addr.IsValid() {
-		return &Refusal{Addr: addr, Reason: "invalid"}
+		return &RefusedError{Addr: addr, Reason: "invalid"}
 	}
 	if reason := p.refuses(addr); reason != "" {
-		return &Refusal{Addr: addr, Reason: reason}
+		return &RefusedError{Addr: addr, Reason: reason}
 	}
 	if v4, ok := embedded(addr); ok {
 		if reason := p.refuses(v4); reason != "" {
-			return &Refusal{Addr: addr, Reason: reason}
+			return &RefusedError{Addr: addr, Reason: reason}
 		}
 	}
 	return nil

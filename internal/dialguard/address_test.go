@@ -81,7 +81,7 @@ func TestCheck(t *testing.T) {
 					t.Errorf("policy %s: allowed = %v (%v), want %v", name, got, err, allowed[name])
 				}
 			}
-			refusal, ok := errors.AsType[*dialguard.Refusal](strict.Check(netip.MustParseAddr(tt.addr)))
+			refusal, ok := errors.AsType[*dialguard.RefusedError](strict.Check(netip.MustParseAddr(tt.addr)))
 			if ok != (tt.reason != "") || (ok && refusal.Reason != tt.reason) {
 				t.Errorf("refusal = %+v, want reason %q", refusal, tt.reason)
 			}

@@ -16,7 +16,8 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-func get(t *testing.T, c *http.Client, rawURL string) (*http.Response, error) {
+// get is how a call to rawURL ends.
+func get(t *testing.T, c *http.Client, rawURL string) error {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	t.Cleanup(cancel)
@@ -25,10 +26,10 @@ func get(t *testing.T, c *http.Client, rawURL string) (*http.Response, error) {
 		t.Fatal(err)
 	}
 	res, err := c.Do(req)
-	if err == nil {
-		t.Cleanup(func() { _ = res.Body.Close() })
+	if err != nil {
+		return err
 	}
-	return res, err
+	return res.Body.Close()
 }
 
 func TestLoopbackIsCalledOnlyWhenAllowed(t *testing.T) {
@@ -38,14 +39,14 @@ func TestLoopbackIsCalledOnlyWhenAllowed(t *testing.T) {
 	t.Cleanup(srv.Close)
 
 	for _, target := range []string{srv.URL, strings.Replace(srv.URL, "127.0.0.1", "localhost", 1), strings.Replace(srv.URL, "127.0.0.1", "[::ffff:127.0.0.1]", 1)} {
-		if _, err := get(t, Client(Policy{AllowPrivate: true}), target); !errors.Is(err, fs.ErrPermission) {
+		if err := get(t, Client(Policy{AllowPrivate: true}), target); !errors.Is(err, fs.ErrPermission) {
 			t.Errorf("%s: got %v, want a refusal", target, err)
 		}
 	}
 	if n := hits.Load(); n != 0 {
 		t.Fatalf("%d refused calls arrived", n)
 	}
-	if _, err := get(t, Client(Policy{AllowLoopback: true}), srv.URL); err != nil {
+	if err := get(t, Client(Policy{AllowLoopback: true}), srv.URL); err != nil {
 		t.Fatalf("allowed call: %v", err)
 	}
 }
@@ -54,8 +55,8 @@ func TestMetadataIsRefusedByTheMostOpenPolicy(t *testing.T) {
 	t.Parallel()
 	client := Client(Policy{AllowLoopback: true, AllowPrivate: true, AllowCrossHost: true})
 	for _, target := range []string{"http://169.254.169.254/latest/meta-data/", "http://[::ffff:a9fe:a9fe]/", "http://0.0.0.0:80/"} {
-		_, err := get(t, client, target)
-		refusal, ok := errors.AsType[*Refusal](err)
+		err := get(t, client, target)
+		refusal, ok := errors.AsType[*RefusedError](err)
 		if !ok {
 			t.Errorf("%s: got %v, want a refusal", target, err)
 			continue
@@ -125,13 +126,13 @@ func TestAProxyIsAskedOnlyForTargetsThatThePolicyAllows(t *testing.T) {
 	}
 	client := Client(Policy{AllowLoopback: true, Proxy: http.ProxyURL(proxyURL)})
 
-	if _, err := get(t, client, "http://169.254.169.254/"); !errors.Is(err, fs.ErrPermission) {
+	if err := get(t, client, "http://169.254.169.254/"); !errors.Is(err, fs.ErrPermission) {
 		t.Fatalf("got %v, want a refusal", err)
 	}
 	if v := seen.Load(); v != nil {
 		t.Fatalf("the proxy was asked for %v", v)
 	}
-	if _, err := get(t, client, "http://example.test/x"); err != nil {
+	if err := get(t, client, "http://example.test/x"); err != nil {
 		t.Fatal(err)
 	}
 	if v := seen.Load(); v != "http://example.test/x" {
@@ -150,7 +151,7 @@ func TestASilentServerTimesOut(t *testing.T) {
 	}))
 	t.Cleanup(srv.Close)
 	t.Cleanup(func() { close(release) })
-	_, err := get(t, Client(Policy{AllowLoopback: true, HeaderTimeout: 20 * time.Millisecond}), srv.URL)
+	err := get(t, Client(Policy{AllowLoopback: true, HeaderTimeout: 20 * time.Millisecond}), srv.URL)
 	var timeout net.Error
 	if !errors.As(err, &timeout) || !timeout.Timeout() {
 		t.Fatalf("got %v, want a timeout", err)

@@ -40,6 +40,7 @@ func connectionLost(err error) bool {
 		switch e.Code() {
 		case esdb.ErrorCodeConnectionClosed, esdb.ErrorUnavailable, esdb.ErrorCodeDeadlineExceeded, esdb.ErrorCodeNotLeader:
 			return true
+		default: // some arrive under other codes, and tell by their status
 		}
 	}
 	code := statusOf(err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -140,11 +141,11 @@ func TestRead(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := ""
+		var all []string
 		for _, r := range records {
-			s += fmt.Sprint(r.Revision, " ")
+			all = append(all, strconv.FormatInt(r.Revision, 10))
 		}
-		return strings.TrimSpace(s)
+		return strings.Join(all, " ")
 	}
 	for name, got := range map[string]string{
 		"2 3 4":   revisions(log.Read(t.Context(), "s", 2, 3)),

@@ -18,11 +18,11 @@ type Item struct {
 	Lost     bool
 }
 
-// errHandler marks an error as the handler's own, so that it ends the follower.
-type errHandler struct{ err error }
+// handlerError marks an error as the handler's own, so that it ends the follower.
+type handlerError struct{ err error }
 
-func (e errHandler) Error() string { return e.err.Error() }
-func (e errHandler) Unwrap() error { return e.err }
+func (e handlerError) Error() string { return e.err.Error() }
+func (e handlerError) Unwrap() error { return e.err }
 
 // Follow hands every event after position to handle, in log order and one at a
 // time, the server's own events left out, until ctx ends or handle fails. It
@@ -34,7 +34,7 @@ func (l *Log) Follow(ctx context.Context, after Position, handle func(Item) erro
 	pause := reconnectMin
 	for {
 		progress, err := l.followOnce(ctx, &after, handle)
-		if h, ok := errors.AsType[errHandler](err); ok {
+		if h, ok := errors.AsType[handlerError](err); ok {
 			return h.err
 		}
 		if ctx.Err() != nil {
@@ -79,7 +79,7 @@ func (l *Log) followOnce(ctx context.Context, after *Position, handle func(Item)
 		case e.EventAppeared != nil && e.EventAppeared.Event != nil:
 			r := toRecord(e.EventAppeared.Event)
 			if err := handle(Item{Record: r}); err != nil {
-				return progress, errHandler{err}
+				return progress, handlerError{err}
 			}
 			*after, progress = r.Position, true
 		case e.CheckPointReached != nil:
@@ -88,7 +88,7 @@ func (l *Log) followOnce(ctx context.Context, after *Position, handle func(Item)
 			}
 		case e.CaughtUp != nil:
 			if err := handle(Item{CaughtUp: true}); err != nil {
-				return progress, errHandler{err}
+				return progress, handlerError{err}
 			}
 			progress = true
 		}

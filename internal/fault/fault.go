@@ -52,7 +52,7 @@ func (e *Error) Error() string { return e.Text }
 
 // Is reports whether target has the same code.
 func (e *Error) Is(target error) bool {
-	t, ok := target.(*Error) //nolint:errorlint // errors.Is unwraps; this compares one link of the chain
+	t, ok := target.(*Error)
 	return ok && t.Code == e.Code
 }
 
