@@ -195,11 +195,11 @@ func gathered(t *testing.T, registry *prometheus.Registry) map[string]float64 {
 	values := map[string]float64{}
 	for _, family := range families {
 		for _, metric := range family.GetMetric() {
-			key := family.GetName()
+			key := []string{family.GetName()}
 			for _, label := range metric.GetLabel() {
-				key += " " + label.GetValue()
+				key = append(key, label.GetValue())
 			}
-			values[key] = metric.GetCounter().GetValue() + metric.GetGauge().GetValue() + float64(metric.GetHistogram().GetSampleCount())
+			values[strings.Join(key, " ")] = metric.GetCounter().GetValue() + metric.GetGauge().GetValue() + float64(metric.GetHistogram().GetSampleCount())
 		}
 	}
 	return values

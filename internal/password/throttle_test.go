@@ -65,8 +65,8 @@ func TestThrottleOfAnAccount(t *testing.T) {
 		t.Parallel()
 		d := newDoor(t, options)
 		d.exhausts("alice", "192.0.2.1", 3)
-		for _, wait := range []time.Duration{1, 2, 4, 8, 10, 10} {
-			wait *= time.Second
+		for _, seconds := range []int{1, 2, 4, 8, 10, 10} {
+			wait := time.Duration(seconds) * time.Second
 			d.tries("alice", "192.0.2.1", wait)
 			d.now = d.now.Add(wait - 1)
 			d.tries("alice", "192.0.2.1", 1) // refused attempts add nothing

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -111,7 +112,7 @@ func TestAccess(t *testing.T) {
 	t.Run("is another each time", func(t *testing.T) {
 		t.Parallel()
 		o := newOffice(t)
-		if o.access(t) == o.access(t) {
+		if first, second := o.access(t), o.access(t); first == second {
 			t.Error("two tokens are equal")
 		}
 	})
@@ -197,10 +198,7 @@ func TestForgedTokensAreRefused(t *testing.T) {
 	key := signingKey("at+jwt")
 
 	with := func(m map[string]any, changes ...any) map[string]any {
-		c := map[string]any{}
-		for k, v := range m {
-			c[k] = v
-		}
+		c := maps.Clone(m)
 		for i := 0; i < len(changes); i += 2 {
 			if c[changes[i].(string)] = changes[i+1]; changes[i+1] == nil {
 				delete(c, changes[i].(string))
