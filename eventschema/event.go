@@ -138,7 +138,7 @@ func (c *Catalogue) Passive(name string) bool { return c.byName[name].passive }
 func (c *Catalogue) Hash() string {
 	h := sha256.New()
 	for _, name := range c.Names() {
-		fmt.Fprintf(h, "%s/%d\n", name, c.byName[name].version)
+		h.Write(fmt.Appendf(nil, "%s/%d\n", name, c.byName[name].version))
 	}
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }

@@ -84,10 +84,10 @@ func newSealedField(t reflect.Type, f reflect.StructField, scope string) sealedF
 }
 
 func ownerIndex(t reflect.Type, jsonName string) []int {
-	for i := range t.NumField() {
-		name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
-		if name == jsonName && t.Field(i).Type.Kind() == reflect.String {
-			return t.Field(i).Index
+	for field := range t.Fields() {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		if name == jsonName && field.Type.Kind() == reflect.String {
+			return field.Index
 		}
 	}
 	panic(fmt.Sprintf("eventschema: %s seals a field but has no %s", t, jsonName))

@@ -22,8 +22,6 @@ var (
 	deleted = eventschema.ProjectDeleted{ProjectID: "p"}
 )
 
-func ptr[T any](v T) *T { return &v }
-
 func added(id string) eventschema.ProjectSessionAdded {
 	return eventschema.ProjectSessionAdded{ProjectID: "p", Session: eventschema.SessionCreated{
 		SessionID: id, ProjectID: "p", Config: json.RawMessage(`{}`), Memory: json.RawMessage(`{}`),
@@ -38,27 +36,27 @@ func TestUpdate(t *testing.T) {
 	}
 	t.Run("records only what differs", func(t *testing.T) {
 		t.Parallel()
-		given(t, created).When(update(eventschema.ProjectUpdated{Name: ptr("Shop"), Status: ptr("archived")}, nil)).
-			Then(eventschema.ProjectUpdated{ProjectID: "p", Status: ptr("archived")})
+		given(t, created).When(update(eventschema.ProjectUpdated{Name: new("Shop"), Status: new("archived")}, nil)).
+			Then(eventschema.ProjectUpdated{ProjectID: "p", Status: new("archived")})
 	})
 	t.Run("records nothing when nothing differs", func(t *testing.T) {
 		t.Parallel()
-		given(t, created).When(update(eventschema.ProjectUpdated{Name: ptr("Shop"), Repo: json.RawMessage(`{"a":1}`)}, nil)).ThenNothing()
+		given(t, created).When(update(eventschema.ProjectUpdated{Name: new("Shop"), Repo: json.RawMessage(`{"a":1}`)}, nil)).ThenNothing()
 	})
 	t.Run("is refused when the project changed since it was seen", func(t *testing.T) {
 		t.Parallel()
-		given(t, created, eventschema.ProjectUpdated{ProjectID: "p", Name: ptr("x")}).
-			When(update(eventschema.ProjectUpdated{Name: ptr("y")}, ptr(int64(0)))).ThenError(project.ErrPrecondition)
+		given(t, created, eventschema.ProjectUpdated{ProjectID: "p", Name: new("x")}).
+			When(update(eventschema.ProjectUpdated{Name: new("y")}, new(int64(0)))).ThenError(project.ErrPrecondition)
 	})
 	t.Run("is not disturbed by sessions added meanwhile", func(t *testing.T) {
 		t.Parallel()
-		given(t, created, added("s")).When(update(eventschema.ProjectUpdated{Name: ptr("y")}, ptr(int64(0)))).
-			Then(eventschema.ProjectUpdated{ProjectID: "p", Name: ptr("y")})
+		given(t, created, added("s")).When(update(eventschema.ProjectUpdated{Name: new("y")}, new(int64(0)))).
+			Then(eventschema.ProjectUpdated{ProjectID: "p", Name: new("y")})
 	})
 	t.Run("finds no project that never was or was deleted", func(t *testing.T) {
 		t.Parallel()
 		given(t).When(update(eventschema.ProjectUpdated{}, nil)).ThenError(project.ErrNotFound)
-		given(t, created, deleted).When(update(eventschema.ProjectUpdated{Name: ptr("y")}, nil)).ThenError(project.ErrNotFound)
+		given(t, created, deleted).When(update(eventschema.ProjectUpdated{Name: new("y")}, nil)).ThenError(project.ErrNotFound)
 	})
 }
 
@@ -115,7 +113,7 @@ func TestTwiceIsOnce(t *testing.T) {
 		past := []event{created}
 		for range rapid.IntRange(0, 8).Draw(rt, "events") {
 			past = append(past, rapid.SampledFrom([]event{
-				eventschema.ProjectUpdated{ProjectID: "p", Name: ptr(rapid.StringMatching(`[a-z]{0,3}`).Draw(rt, "name"))}, added("s"), deleted,
+				eventschema.ProjectUpdated{ProjectID: "p", Name: new(rapid.StringMatching(`[a-z]{0,3}`).Draw(rt, "name"))}, added("s"), deleted,
 			}).Draw(rt, "event"))
 		}
 		name := rapid.StringMatching(`[a-z]{0,3}`).Draw(rt, "new name")

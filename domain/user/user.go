@@ -2,6 +2,7 @@
 package user
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/g4fagent/g4fagent/eventschema"
@@ -66,9 +67,7 @@ func (s State) Evolve(e eventschema.UserEvent, at int64) State {
 // with copies the map: states are shared.
 func with(keys map[string]string, id, verifier string) map[string]string {
 	next := make(map[string]string, len(keys)+1)
-	for k, v := range keys {
-		next[k] = v
-	}
+	maps.Copy(next, keys)
 	if verifier == "" {
 		delete(next, id)
 	} else {

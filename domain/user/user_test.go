@@ -19,8 +19,6 @@ var (
 	deleted  = eventschema.UserDeleted{UserID: "u", EmailHash: "h"}
 )
 
-func ptr[T any](v T) *T { return &v }
-
 func update(c user.Change, match *int64) func(user.State) ([]event, error) {
 	c.UserID = "u"
 	return func(s user.State) ([]event, error) { return s.Update(c, match) }
@@ -30,29 +28,29 @@ func TestUpdate(t *testing.T) {
 	t.Parallel()
 	t.Run("records each kind of change by its own name", func(t *testing.T) {
 		t.Parallel()
-		given(t, created).When(update(user.Change{Name: ptr("Ana I."), Roles: ptr([]string{"viewer"}), Verifier: ptr("w"), Disabled: ptr(true)}, nil)).Then(
-			eventschema.UserUpdated{UserID: "u", Name: ptr("Ana I.")},
+		given(t, created).When(update(user.Change{Name: new("Ana I."), Roles: new([]string{"viewer"}), Verifier: new("w"), Disabled: new(true)}, nil)).Then(
+			eventschema.UserUpdated{UserID: "u", Name: new("Ana I.")},
 			eventschema.UserPasswordChanged{UserID: "u", Verifier: "w"},
 			disabled,
 		)
 	})
 	t.Run("records nothing when nothing differs", func(t *testing.T) {
 		t.Parallel()
-		given(t, created).When(update(user.Change{Name: ptr("Ana"), Disabled: ptr(false)}, nil)).ThenNothing()
-		given(t, created, disabled).When(update(user.Change{Disabled: ptr(true)}, nil)).ThenNothing()
+		given(t, created).When(update(user.Change{Name: new("Ana"), Disabled: new(false)}, nil)).ThenNothing()
+		given(t, created, disabled).When(update(user.Change{Disabled: new(true)}, nil)).ThenNothing()
 	})
 	t.Run("enables who was disabled", func(t *testing.T) {
 		t.Parallel()
-		given(t, created, disabled).When(update(user.Change{Disabled: ptr(false)}, nil)).Then(eventschema.UserEnabled{UserID: "u"})
+		given(t, created, disabled).When(update(user.Change{Disabled: new(false)}, nil)).Then(eventschema.UserEnabled{UserID: "u"})
 	})
 	t.Run("is refused when the user changed since it was seen", func(t *testing.T) {
 		t.Parallel()
-		given(t, created, disabled).When(update(user.Change{Name: ptr("x")}, ptr(int64(0)))).ThenError(user.ErrPrecondition)
+		given(t, created, disabled).When(update(user.Change{Name: new("x")}, new(int64(0)))).ThenError(user.ErrPrecondition)
 	})
 	t.Run("finds nobody who never was or was deleted", func(t *testing.T) {
 		t.Parallel()
-		given(t).When(update(user.Change{Name: ptr("x")}, nil)).ThenError(user.ErrNotFound)
-		given(t, created, deleted).When(update(user.Change{Name: ptr("x")}, nil)).ThenError(user.ErrNotFound)
+		given(t).When(update(user.Change{Name: new("x")}, nil)).ThenError(user.ErrNotFound)
+		given(t, created, deleted).When(update(user.Change{Name: new("x")}, nil)).ThenError(user.ErrNotFound)
 	})
 }
 
@@ -94,10 +92,10 @@ func TestTwiceIsOnce(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		c := user.Change{}
 		if rapid.Bool().Draw(rt, "rename") {
-			c.Name = ptr(rapid.StringMatching(`[a-z]{1,3}`).Draw(rt, "name"))
+			c.Name = new(rapid.StringMatching(`[a-z]{1,3}`).Draw(rt, "name"))
 		}
 		if rapid.Bool().Draw(rt, "disable") {
-			c.Disabled = ptr(rapid.Bool().Draw(rt, "disabled"))
+			c.Disabled = new(rapid.Bool().Draw(rt, "disabled"))
 		}
 		given(t, created).When(update(c, nil)).ThenNothingMoreAfterwards()
 	})
