@@ -3,6 +3,7 @@ package provider
 import (
 	"context"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
@@ -104,9 +105,7 @@ func (w *wire) confidential() []string {
 func (w *wire) dress(req *http.Request) {
 	if len(w.query) > 0 {
 		q := req.URL.Query()
-		for name, values := range w.query {
-			q[name] = values
-		}
+		maps.Copy(q, w.query)
 		req.URL.RawQuery = q.Encode()
 	}
 	for name, value := range w.headers {

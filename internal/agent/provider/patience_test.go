@@ -108,7 +108,10 @@ func TestLeavingTheLoopEndsTheRequest(t *testing.T) {
 	for _, dialect := range dialects {
 		url, left := patient(t, text(dialect, "Hel"))
 		var when time.Time
-		for range newClient(t, provider.Config{ID: dialect, BaseURL: url}).Stream(t.Context(), hello()) {
+		for _, err := range newClient(t, provider.Config{ID: dialect, BaseURL: url}).Stream(t.Context(), hello()) {
+			if err != nil {
+				t.Fatal(err)
+			}
 			when = time.Now()
 			break
 		}
@@ -146,16 +149,16 @@ func TestASlowReaderIsNotTheProvidersSilence(t *testing.T) {
 		sse(w, text("custom", "Hel"), text("custom", "lo"))
 		sse(w, ending("custom")...)
 	})
-	whole := ""
+	var whole strings.Builder
 	for chunk, err := range newClient(t, provider.Config{ID: "custom", BaseURL: url, IdleTimeout: idle}).Stream(t.Context(), hello()) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		whole += chunk.Text
+		whole.WriteString(chunk.Text)
 		<-time.After(2 * idle)
 	}
-	if whole != "Hello" {
-		t.Errorf("got %q", whole)
+	if whole.String() != "Hello" {
+		t.Errorf("got %q", whole.String())
 	}
 }
 
@@ -210,9 +213,8 @@ func endless(t *testing.T, contentType string, next func() string) (url string, 
 	}), gone
 }
 
-// TestProvidersThatNeverEndAreCutOff runs by itself, since it looks at the heap.
+//nolint:paralleltest // each looks at the heap, which is the whole process's
 func TestProvidersThatNeverEndAreCutOff(t *testing.T) {
-	t.Parallel()
 	filler := strings.Repeat("x", 16<<10)
 	tests := []struct {
 		name, contentType string

@@ -250,6 +250,7 @@ func TestCredentialsAreSentAsConfigured(t *testing.T) {
 	}
 }
 
+//nolint:paralleltest // it sets the environment, which is the whole process's
 func TestTheEnvironmentIsNotConsulted(t *testing.T) {
 	elsewhere := fake(t, func(http.ResponseWriter, *http.Request) { t.Error("the environment chose the base URL") })
 	for name, value := range map[string]string{

@@ -71,14 +71,15 @@ func Start(t testing.TB, opts Options) *Server {
 		otherwise: Answer{Reply: opts.Reply, ChunkSize: opts.ChunkSize, ChunkDelay: opts.ChunkDelay, FirstDelay: opts.FirstDelay},
 		exited:    make(chan struct{}), log: &tail{},
 	}
-	if err := s.start(program, t.TempDir(), opts); err != nil {
+	// It ends by Stop, not with the test's context: tests look at how clients fare then.
+	if err := s.start(context.WithoutCancel(t.Context()), program, t.TempDir(), opts); err != nil {
 		t.Fatalf("start aimock: %v\n%s", err, s.log)
 	}
 	t.Cleanup(s.Stop)
 	return s
 }
 
-func (s *Server) start(program, folder string, opts Options) error {
+func (s *Server) start(ctx context.Context, program, folder string, opts Options) error {
 	data, err := encode(opts.Answers, s.otherwise)
 	if err != nil {
 		return err
@@ -87,7 +88,7 @@ func (s *Server) start(program, folder string, opts Options) error {
 	if err := os.WriteFile(fixtures, data, 0o600); err != nil {
 		return err
 	}
-	s.cmd = exec.Command("node", "--import", leash, program, "--port", "0", "--fixtures", fixtures, "--validate-on-load")
+	s.cmd = exec.CommandContext(ctx, "node", "--import", leash, program, "--port", "0", "--fixtures", fixtures, "--validate-on-load")
 	s.cmd.Env = []string{"PATH=" + os.Getenv("PATH")} // whatever else is set must not steer the mock
 	if len(opts.APIKeys) > 0 {
 		s.cmd.Env = append(s.cmd.Env, "AIMOCK_API_KEYS="+strings.Join(opts.APIKeys, ","))

@@ -2,6 +2,7 @@ package aimocktest
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 )
 
@@ -141,7 +142,7 @@ func encode(answers []Answer, otherwise Answer) ([]byte, error) {
 	var file struct {
 		Fixtures []fixture `json:"fixtures"`
 	}
-	for _, a := range append(answers[:len(answers):len(answers)], otherwise) {
+	for _, a := range append(slices.Clip(answers), otherwise) {
 		file.Fixtures = append(file.Fixtures, a.fixture())
 	}
 	return json.Marshal(file)
