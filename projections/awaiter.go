@@ -158,7 +158,7 @@ func (a *Awaiter) enter(position eventlog.Position, which []int) (w *waiter, loc
 	w.done = make(chan struct{})
 	w.places = make([]place, 0, missing)
 	for _, i := range which {
-		if p := &a.progress[i]; p.position.Less(position) && !(a.local && p.lagging) && !w.queues(i) {
+		if p := &a.progress[i]; p.position.Less(position) && (!a.local || !p.lagging) && !w.queues(i) {
 			w.places = append(w.places, place{waiter: w, projector: i})
 			heap.Push(&p.queue, &w.places[len(w.places)-1])
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -169,10 +170,10 @@ func TestBatchSizesDoNotShow(t *testing.T) {
 		size := rapid.IntRange(1, 60).Draw(rt, "events")
 		for i := range size {
 			id := fmt.Sprintf("p%d", rapid.IntRange(0, 5).Draw(rt, "project"))
-			if _, err := log.Append("project-"+id, eventschema.ProjectCreated{ProjectID: id, Name: fmt.Sprint(i)}); err != nil {
+			if _, err := log.Append("project-"+id, eventschema.ProjectCreated{ProjectID: id, Name: strconv.Itoa(i)}); err != nil {
 				rt.Fatal(err)
 			}
-			want = append(want, fmt.Sprint(i))
+			want = append(want, strconv.Itoa(i))
 		}
 		head, _ := log.Head(t.Context())
 		for position := uint64(0); position < head.Commit; {

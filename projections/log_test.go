@@ -64,7 +64,7 @@ func TestEngineFollowsTheLog(t *testing.T) {
 		return receipt
 	}
 
-	last := create("first")
+	create("first")
 	halt := run()
 	var writing sync.WaitGroup
 	for w := range 8 {
@@ -82,7 +82,7 @@ func TestEngineFollowsTheLog(t *testing.T) {
 	}
 	writing.Wait()
 	halt()
-	last = create("last")
+	last := create("last")
 	defer run()()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()

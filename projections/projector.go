@@ -10,6 +10,7 @@ package projections
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"maps"
 	"regexp"
@@ -119,7 +120,7 @@ func (p *Projector) check() error {
 		}
 	}
 	if tables == 0 {
-		return fmt.Errorf("the schema creates no table")
+		return errors.New("the schema creates no table")
 	}
 	return nil
 }

@@ -8,8 +8,6 @@ import (
 	"github.com/g4fagent/g4fagent/projections/projectiontest"
 )
 
-func ptr[T any](v T) *T { return &v }
-
 // Whatever ends a login ends it in the read model.
 func TestLogins(t *testing.T) {
 	t.Parallel()
@@ -43,7 +41,7 @@ func TestLogins(t *testing.T) {
 			t.Errorf("%s in force: %v", family, ok)
 		}
 	}
-	kit.Apply("user-a", eventschema.UserUpdated{UserID: "a", Roles: ptr([]string{"admin", "viewer"})})
+	kit.Apply("user-a", eventschema.UserUpdated{UserID: "a", Roles: new([]string{"admin", "viewer"})})
 	if l, _ := inForce("kept"); len(l.Roles) != 2 {
 		t.Errorf("roles = %v", l.Roles)
 	}

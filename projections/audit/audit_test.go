@@ -3,6 +3,7 @@ package audit_test
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -33,11 +34,11 @@ func TestAudit(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := ""
+		var s strings.Builder
 		for _, a := range rows {
-			s += fmt.Sprintf("%s@%d ", a.Stream, a.Revision)
+			fmt.Fprintf(&s, "%s@%d ", a.Stream, a.Revision)
 		}
-		return s
+		return s.String()
 	}
 	at := func(i int, d time.Duration) *time.Time { t := records[i].Meta.At.Add(d); return &t }
 	for _, tc := range []struct {

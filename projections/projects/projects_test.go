@@ -12,14 +12,12 @@ import (
 	"github.com/g4fagent/g4fagent/projections/projects"
 )
 
-func ptr[T any](v T) *T { return &v }
-
 func TestProjects(t *testing.T) {
 	t.Parallel()
 	kit := projectiontest.Start(t, projects.Projector())
 	a := kit.Apply("project-a",
 		eventschema.ProjectCreated{ProjectID: "a", Name: "Shop", Description: "d", Status: "active", Environment: "dev", Repo: json.RawMessage(`{"n":12345678901234567890}`)},
-		eventschema.ProjectUpdated{ProjectID: "a", Name: ptr("Shop 2"), Status: ptr("Archived")},
+		eventschema.ProjectUpdated{ProjectID: "a", Name: new("Shop 2"), Status: new("Archived")},
 		eventschema.ProjectSessionAdded{ProjectID: "a", Session: eventschema.SessionCreated{
 			SessionID: "s", ProjectID: "a", Config: json.RawMessage(`{}`), Memory: json.RawMessage(`{}`),
 		}},

@@ -17,8 +17,6 @@ func requested(id, project string) eventschema.RunRequested {
 	}
 }
 
-func ptr[T any](v T) *T { return &v }
-
 func TestRuns(t *testing.T) {
 	t.Parallel()
 	kit := projectiontest.Start(t, runs.Projector())
@@ -39,7 +37,7 @@ func TestRuns(t *testing.T) {
 		t.Errorf("running: %+v", r)
 	}
 	ended := kit.Apply("session-s",
-		eventschema.RunCompleted{SessionID: "s", ProjectID: "p", RunID: "done", MessageID: "a", Summary: "sum", Usage: eventschema.Usage{InputTokens: ptr(int64(3))}},
+		eventschema.RunCompleted{SessionID: "s", ProjectID: "p", RunID: "done", MessageID: "a", Summary: "sum", Usage: eventschema.Usage{InputTokens: new(int64(3))}},
 		eventschema.RunErrored{SessionID: "s", RunID: "failed", Code: "provider_unreachable", Message: "away"},
 		eventschema.RunFailed{SessionID: "s", ProjectID: "p", RunID: "failed", Code: "provider_unreachable"},
 		eventschema.RunCanceled{SessionID: "s", ProjectID: "p", RunID: "canceled"},

@@ -10,8 +10,6 @@ import (
 	"github.com/g4fagent/g4fagent/projections/sessions"
 )
 
-func ptr[T any](v T) *T { return &v }
-
 func created(id, project, title string) eventschema.SessionCreated {
 	return eventschema.SessionCreated{
 		SessionID: id, ProjectID: project, Title: title, Status: "active", ProviderID: "openai", ModelID: "m",
@@ -23,7 +21,7 @@ func TestSessions(t *testing.T) {
 	t.Parallel()
 	kit := projectiontest.Start(t, sessions.Projector())
 	records := kit.Apply("session-a", created("a", "p", "First"),
-		eventschema.SessionUpdated{SessionID: "a", ProjectID: "p", Title: ptr("Changed"), Tags: ptr([]string{}), Memory: json.RawMessage(`{}`)})
+		eventschema.SessionUpdated{SessionID: "a", ProjectID: "p", Title: new("Changed"), Tags: new([]string{}), Memory: json.RawMessage(`{}`)})
 	kit.Apply("session-b", created("b", "p", "Second"))
 	kit.Apply("session-c", created("c", "q", "Other"))
 

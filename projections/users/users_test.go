@@ -9,13 +9,11 @@ import (
 	"github.com/g4fagent/g4fagent/projections/users"
 )
 
-func ptr[T any](v T) *T { return &v }
-
 func TestUsers(t *testing.T) {
 	t.Parallel()
 	kit := projectiontest.Start(t, users.Projector())
 	kit.Apply("user-a", eventschema.UserCreated{UserID: "a", Name: "Ana", Email: "ana@example.com", Roles: []string{"viewer"}},
-		eventschema.UserUpdated{UserID: "a", Name: ptr("Ana Ito")}, eventschema.UserPasswordChanged{UserID: "a", Verifier: "v"})
+		eventschema.UserUpdated{UserID: "a", Name: new("Ana Ito")}, eventschema.UserPasswordChanged{UserID: "a", Verifier: "v"})
 	kit.Apply("user-b", eventschema.UserCreated{UserID: "b", Name: "Ben", Email: "ben@example.com", Roles: []string{}}, eventschema.UserDisabled{UserID: "b"})
 	kit.Apply("user-c", eventschema.UserCreated{UserID: "c", Name: "Gone", Email: "c@example.com", Roles: []string{}}, eventschema.UserDeleted{UserID: "c"})
 
@@ -28,8 +26,8 @@ func TestUsers(t *testing.T) {
 		want   []string
 	}{
 		"all":      {users.Filter{}, []string{"a", "b"}},
-		"disabled": {users.Filter{Disabled: ptr(true)}, []string{"b"}},
-		"enabled":  {users.Filter{Disabled: ptr(false)}, []string{"a"}},
+		"disabled": {users.Filter{Disabled: new(true)}, []string{"b"}},
+		"enabled":  {users.Filter{Disabled: new(false)}, []string{"a"}},
 		"name":     {users.Filter{Text: "ito"}, []string{"a"}},
 		"address":  {users.Filter{Text: "BEN@"}, []string{"b"}},
 	} {
