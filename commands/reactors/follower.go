@@ -15,6 +15,7 @@ import (
 	"github.com/riverqueue/river"
 
 	"github.com/g4fagent/g4fagent/internal/eventlog"
+	"github.com/g4fagent/g4fagent/internal/failpoint"
 )
 
 const (
@@ -174,6 +175,7 @@ func (r *Reactors) insert(ctx context.Context, tx pgx.Tx, jobs []river.InsertMan
 	if _, err := r.inserter.InsertManyFastTx(ctx, tx, jobs); err != nil {
 		return fmt.Errorf("insert jobs: %w", err)
 	}
+	failpoint.Hit(failpoint.Reacted)
 	return nil
 }
 

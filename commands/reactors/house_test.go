@@ -6,26 +6,18 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/g4fagent/g4fagent/commands"
-	"github.com/g4fagent/g4fagent/commands/reactors"
 	"github.com/g4fagent/g4fagent/eventschema"
 	"github.com/g4fagent/g4fagent/eventschema/eventschematest"
-	"github.com/g4fagent/g4fagent/internal/agent"
 	"github.com/g4fagent/g4fagent/internal/eventlog"
 	"github.com/g4fagent/g4fagent/internal/eventlog/eventlogtest"
-	"github.com/g4fagent/g4fagent/internal/feed"
 	"github.com/g4fagent/g4fagent/internal/identity"
 	"github.com/g4fagent/g4fagent/internal/postgres"
 	"github.com/g4fagent/g4fagent/internal/postgres/postgrestest"
@@ -84,124 +76,6 @@ func handlersOn(t *testing.T, log *eventlog.Log) *commands.Handlers {
 		}
 	})
 	return h
-}
-
-// node is a running set of reactors.
-type node struct {
-	*reactors.Reactors
-
-	house   *house
-	feed    *feed.Feed
-	metrics *prometheus.Registry
-	said    *said
-	cancel  context.CancelCauseFunc
-	ended   chan error
-}
-
-// options of a node; zero is usual.
-type options struct {
-	id      string
-	workers int
-	grace   time.Duration
-	agent   agent.Options
-}
-
-// node makes reactors that do not run yet.
-func (h *house) node(o options) *node {
-	h.t.Helper()
-	if o.id == "" {
-		o.id = "node"
-	}
-	if o.agent.Providers == nil {
-		o.agent.Providers = h.model
-	}
-	n := &node{house: h, feed: feed.New(h.log, time.Now), metrics: prometheus.NewRegistry(), said: &said{}, ended: make(chan error, 1)}
-	r, err := reactors.New(reactors.Options{
-		DB: h.db, Log: h.log, Feed: n.feed, Handlers: h.handlers, Executor: agent.New(o.agent), Sealer: keys{},
-		InstallationID: installation, NodeID: o.id, RunWorkers: o.workers, Grace: o.grace,
-		Logger: slog.New(n.said), Registerer: n.metrics,
-	})
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	reactors.SetRetry(r, 50*time.Millisecond)
-	n.Reactors = r
-	return n
-}
-
-// start makes reactors and runs them until stop or the test's end.
-func (h *house) start(o options) *node {
-	h.t.Helper()
-	n := h.node(o)
-	n.run()
-	h.until("the reactors run", func() bool { return n.Status() != nil })
-	return n
-}
-
-func (n *node) run() {
-	t := n.house.t
-	ctx, cancel := context.WithCancelCause(context.WithoutCancel(t.Context()))
-	n.cancel = cancel
-	feeding := make(chan struct{})
-	go func() {
-		defer close(feeding)
-		if err := n.feed.Run(ctx); err != nil && ctx.Err() == nil {
-			t.Errorf("feed: %v", err)
-		}
-	}()
-	go func() {
-		n.ended <- n.Run(ctx)
-		close(n.ended)
-	}()
-	t.Cleanup(func() {
-		n.stop()
-		<-feeding
-		if t.Failed() {
-			t.Logf("the node said:\n%s", n.said)
-		}
-	})
-}
-
-// stop ends the node as a signal would.
-func (n *node) stop() {
-	n.cancel(nil)
-	n.house.t.Helper()
-	select {
-	case err := <-n.ended:
-		if err != nil && !errors.Is(err, postgres.ErrLeadershipLost) {
-			n.house.t.Errorf("the node ended with %v", err)
-		}
-	case <-time.After(patience):
-		n.house.t.Error("the node did not end")
-	}
-}
-
-// said keeps what a node logged, for the message of a failed test.
-type said struct {
-	mu    sync.Mutex
-	lines []string
-}
-
-func (*said) Enabled(context.Context, slog.Level) bool { return true }
-func (s *said) WithAttrs([]slog.Attr) slog.Handler     { return s }
-func (s *said) WithGroup(string) slog.Handler          { return s }
-
-func (s *said) Handle(_ context.Context, r slog.Record) error {
-	line := r.Level.String() + " " + r.Message
-	r.Attrs(func(a slog.Attr) bool {
-		line += " " + a.String()
-		return true
-	})
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.lines = append(s.lines, line)
-	return nil
-}
-
-func (s *said) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return strings.Join(s.lines[max(0, len(s.lines)-30):], "\n")
 }
 
 // by is a person's context.
@@ -289,112 +163,6 @@ func (h *house) append(stream string, expected int64, events ...eventschema.Even
 		h.t.Fatal(err)
 	}
 	return receipt
-}
-
-// history is the whole log as it grows.
-type history struct {
-	t    *testing.T
-	mu   sync.Mutex
-	all  []eventlog.Record
-	grew chan struct{}
-}
-
-func follow(t *testing.T, log *eventlog.Log) *history {
-	t.Helper()
-	h := &history{t: t, grew: make(chan struct{})}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		err := log.Follow(ctx, eventlog.Position{}, func(item eventlog.Item) error {
-			if !item.CaughtUp && !item.Lost {
-				h.add(item.Record)
-			}
-			return nil
-		})
-		if ctx.Err() == nil {
-			t.Errorf("follow the log: %v", err)
-		}
-	}()
-	t.Cleanup(func() {
-		cancel()
-		<-ended
-	})
-	return h
-}
-
-func (h *history) add(r eventlog.Record) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.all = append(h.all, r)
-	close(h.grew)
-	h.grew = make(chan struct{})
-}
-
-// records are those of a stream, of all if it is empty, so far.
-func (h *history) records(stream string) ([]eventlog.Record, <-chan struct{}) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	var found []eventlog.Record
-	for _, r := range h.all {
-		if stream == "" || r.Stream == stream {
-			found = append(found, r)
-		}
-	}
-	return found, h.grew
-}
-
-// names of a stream's events, in order.
-func (h *history) names(stream string) []string {
-	records, _ := h.records(stream)
-	names := make([]string, len(records))
-	for i, r := range records {
-		names[i] = r.Stored.Name
-	}
-	return names
-}
-
-// await waits until a stream has n events of a name, and returns the nth.
-func (h *history) await(stream, name string, n int) eventlog.Record {
-	h.t.Helper()
-	late := time.After(patience)
-	for {
-		records, grew := h.records(stream)
-		found := 0
-		for _, r := range records {
-			if r.Stored.Name == name {
-				if found++; found == n {
-					return r
-				}
-			}
-		}
-		select {
-		case <-grew:
-		case <-late:
-			h.t.Fatalf("%s has no %s number %d within %s: %q", stream, name, n, patience, h.names(stream))
-		}
-	}
-}
-
-// mustBe compares the stream's events with these.
-func (h *history) mustBe(stream string, want ...string) {
-	h.t.Helper()
-	if got := h.names(stream); !slices.Equal(got, want) {
-		h.t.Errorf("%s holds\n  %q, want\n  %q", stream, got, want)
-	}
-}
-
-func read[E eventschema.Event](t *testing.T, r eventlog.Record) E {
-	t.Helper()
-	ev, err := eventschema.All.Decode(r.Stored, keys{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	e, ok := ev.(E)
-	if !ok {
-		t.Fatalf("%s at %d is %s", r.Stream, r.Revision, r.Stored.Name)
-	}
-	return e
 }
 
 // mustAnswerOnce asks that the run's session holds one assistant's message, which

@@ -194,10 +194,10 @@ func (r *Reactors) Run(ctx context.Context) error {
 // serve works as client until ctx ends.
 func (r *Reactors) serve(ctx context.Context, client string) error {
 	queue, err := r.open(ctx, client)
-	if err != nil {
-		if ctx.Err() != nil {
-			return nil //nolint:nilerr // it was told to end before it had begun
-		}
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil // it was told to end before it had begun
+	case err != nil:
 		return err
 	}
 	r.running.Store(true)

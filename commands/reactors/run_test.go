@@ -87,14 +87,14 @@ func TestLongAnswers(t *testing.T) {
 				t.Errorf("failed with %s", failed.Code)
 			}
 			records, _ := h.history.records(journal)
-			said := ""
+			var said strings.Builder
 			for _, r := range records {
 				if r.Stored.Name == "run.output_appended" {
-					said += read[eventschema.RunOutputAppended](t, r).Text
+					said.WriteString(read[eventschema.RunOutputAppended](t, r).Text)
 				}
 			}
-			if said != tt.text {
-				t.Errorf("%d bytes of the answer's %d are in the journal", len(said), len(tt.text))
+			if said.String() != tt.text {
+				t.Errorf("%d bytes of the answer's %d are in the journal", said.Len(), len(tt.text))
 			}
 		})
 	}

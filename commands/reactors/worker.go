@@ -13,6 +13,7 @@ import (
 
 	"github.com/g4fagent/g4fagent/commands"
 	"github.com/g4fagent/g4fagent/internal/eventlog"
+	"github.com/g4fagent/g4fagent/internal/failpoint"
 	"github.com/g4fagent/g4fagent/internal/identity"
 )
 
@@ -41,6 +42,7 @@ func (w *worker[A]) Work(ctx context.Context, job *river.Job[A]) error {
 	if len(page) == 0 || page[0].Revision != why.Revision {
 		return fmt.Errorf("the log has no event %s", why)
 	}
+	failpoint.Hit(failpoint.Working)
 	ctx = commands.Because(identity.WithPrincipal(ctx, identity.Server()), page[0])
 	return w.work(ctx, page[0])
 }
