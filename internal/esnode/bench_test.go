@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -39,6 +40,7 @@ func benchmarkAppend(b *testing.B, client *esdb.Client, c int) {
 	left.Store(int64(b.N))
 	done := make(chan struct{})
 	b.ResetTimer()
+	before := cpuTime(b)
 	for w := range c {
 		go func() {
 			defer func() { done <- struct{}{} }()
@@ -62,11 +64,52 @@ func benchmarkAppend(b *testing.B, client *esdb.Client, c int) {
 		<-done
 	}
 	b.StopTimer()
+	b.ReportMetric(float64((cpuTime(b)-before).Microseconds())/float64(b.N), "cpu-µs/op")
 	all := slices.Concat(times...)
 	slices.Sort(all)
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "op/s")
 	b.ReportMetric(float64(all[len(all)/2].Microseconds()), "p50-µs")
 	b.ReportMetric(float64(all[len(all)*99/100].Microseconds()), "p99-µs")
+}
+
+// BenchmarkAppendWatched is what 200 subscriptions cost appends that do not
+// concern them: they follow other streams, or the log with a filter.
+func BenchmarkAppendWatched(b *testing.B) {
+	const subscriptions, perClient = 200, 50
+	subscribe := map[string]func(*esdb.Client) (*esdb.Subscription, error){
+		"none": nil,
+		"streams": func(c *esdb.Client) (*esdb.Subscription, error) {
+			return c.SubscribeToStream(b.Context(), "elsewhere", esdb.SubscribeToStreamOptions{})
+		},
+		"log": func(c *esdb.Client) (*esdb.Subscription, error) {
+			return c.SubscribeToAll(b.Context(), esdb.SubscribeToAllOptions{
+				MaxSearchWindow: 10_000,
+				Filter:          &esdb.SubscriptionFilter{Type: esdb.StreamFilterType, Prefixes: []string{"elsewhere"}},
+			})
+		},
+	}
+	for _, c := range []int{1, 16} {
+		for _, of := range []string{"none", "streams", "log"} {
+			b.Run(fmt.Sprintf("%s/c=%d", of, c), func(b *testing.B) {
+				node := esnodetest.Start(b, onDisk(b))
+				for i := 0; subscribe[of] != nil && i < subscriptions; i += perClient {
+					client := node.Client(b)
+					for range perClient {
+						sub, err := subscribe[of](client)
+						if err != nil {
+							b.Fatal(err)
+						}
+						go func() {
+							for sub.Recv().SubscriptionDropped == nil {
+							}
+						}()
+						b.Cleanup(func() { _ = sub.Close() })
+					}
+				}
+				benchmarkAppend(b, node.Client(b), c)
+			})
+		}
+	}
 }
 
 // BenchmarkReadAll reads a log of 400-byte events through the official client.
@@ -96,4 +139,15 @@ func BenchmarkReadAll(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "events/s")
+}
+
+// cpuTime is what the process has used, which other processes disturb less than
+// they do the clock.
+func cpuTime(b *testing.B) time.Duration {
+	b.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

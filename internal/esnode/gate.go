@@ -46,6 +46,10 @@ func (g *gate) stream(service any, stream grpc.ServerStream, info *grpc.StreamSe
 	return handle(service, stream)
 }
 
+// drainedMessage is what a message counts towards the bound of a drain, beside
+// its own size.
+const drainedMessage = 1 << 10
+
 // drain reads a refused request to its end, so that its client learns why: while
 // it still sends it sees no more than that the call is over. A client that goes
 // on and on need not learn it.
@@ -55,7 +59,7 @@ func drain(stream grpc.ServerStream) {
 		if stream.RecvMsg(&m) != nil {
 			return
 		}
-		total += 1 + proto.Size(&m)
+		total += drainedMessage + proto.Size(&m)
 	}
 }
 

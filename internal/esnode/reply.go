@@ -78,7 +78,20 @@ func notFoundReply(stream string) *streams.ReadResp {
 	}}}
 }
 
-func messageReply(m engine.Message, textIDs bool) *streams.ReadResp {
+// replies makes the messages of one reading. An event's message is made anew
+// from the same memory each time: it is good until the next one is asked for,
+// which is after it has been sent.
+type replies struct {
+	textIDs  bool
+	reply    streams.ReadResp
+	content  streams.ReadResp_Event
+	message  streams.ReadResp_ReadEvent
+	position streams.ReadResp_ReadEvent_CommitPosition
+	event    recorded
+	link     recorded
+}
+
+func (r *replies) of(m engine.Message) *streams.ReadResp {
 	switch m.Kind {
 	case engine.Confirmed:
 		return &streams.ReadResp{Content: &streams.ReadResp_Confirmation{
@@ -91,56 +104,76 @@ func messageReply(m engine.Message, textIDs bool) *streams.ReadResp {
 			CommitPosition: m.Position.Commit, PreparePosition: m.Position.Prepare,
 		}}}
 	default:
-		return eventReply(m.Resolved, textIDs)
+		return r.ofEvent(m.Resolved)
 	}
 }
 
-func eventReply(r engine.Resolved, textIDs bool) *streams.ReadResp {
-	place := r.Event
-	event := &streams.ReadResp_ReadEvent{}
-	if r.Link != nil {
-		place = r.Link
-		event.Link = recordedEvent(r.Link, textIDs)
+func (r *replies) ofEvent(e engine.Resolved) *streams.ReadResp {
+	place := e.Event
+	r.message.Event, r.message.Link = nil, nil
+	if e.Link != nil {
+		place = e.Link
+		r.message.Link = r.link.fill(e.Link, r.textIDs)
 	}
-	if r.Event != nil {
-		event.Event = recordedEvent(r.Event, textIDs)
+	if e.Event != nil {
+		r.message.Event = r.event.fill(e.Event, r.textIDs)
 	}
-	event.Position = &streams.ReadResp_ReadEvent_CommitPosition{CommitPosition: place.Position}
-	return &streams.ReadResp{Content: &streams.ReadResp_Event{Event: event}}
+	r.position.CommitPosition = place.Position
+	r.message.Position = &r.position
+	r.content.Event = &r.message
+	r.reply.Content = &r.content
+	return &r.reply
 }
 
-// recordedEvent must write the time as a decimal number: the official client
-// ends its process if it cannot read it.
-func recordedEvent(e *storage.Event, textID bool) *streams.ReadResp_ReadEvent_RecordedEvent {
+// recorded is the memory of one event's message.
+type recorded struct {
+	message    streams.ReadResp_ReadEvent_RecordedEvent
+	stream     shared.StreamIdentifier
+	id         shared.UUID
+	text       shared.UUID_String_
+	structured shared.UUID_Structured_
+	number     shared.UUID_Structured
+}
+
+// fill must write the time as a decimal number: the official client ends its
+// process if it cannot read it.
+func (r *recorded) fill(e *storage.Event, textID bool) *streams.ReadResp_ReadEvent_RecordedEvent {
+	if textID {
+		r.text.String_ = uuid.UUID(e.ID).String()
+		r.id.Value = &r.text
+	} else {
+		setStructured(&r.number, e.ID)
+		r.structured.Structured = &r.number
+		r.id.Value = &r.structured
+	}
 	contentType := binaryContent
 	if e.JSON {
 		contentType = jsonContent
 	}
-	id := structuredID(e.ID)
-	if textID {
-		id = &shared.UUID{Value: &shared.UUID_String_{String_: uuid.UUID(e.ID).String()}}
+	m := &r.message
+	if m.Metadata == nil {
+		m.Metadata = make(map[string]string, 3)
 	}
-	return &streams.ReadResp_ReadEvent_RecordedEvent{
-		Id:               id,
-		StreamIdentifier: &shared.StreamIdentifier{StreamName: e.Stream},
-		StreamRevision:   e.Revision,
-		CommitPosition:   e.Position,
-		PreparePosition:  e.Position,
-		Metadata: map[string]string{
-			typeKey:        string(e.Type),
-			contentTypeKey: contentType,
-			createdKey:     strconv.FormatInt(e.Created, 10),
-		},
-		CustomMetadata: e.Metadata,
-		Data:           e.Data,
-	}
+	m.Metadata[typeKey] = string(e.Type)
+	m.Metadata[contentTypeKey] = contentType
+	m.Metadata[createdKey] = strconv.FormatInt(e.Created, 10)
+	r.stream.StreamName = e.Stream
+	m.Id, m.StreamIdentifier = &r.id, &r.stream
+	m.StreamRevision = e.Revision
+	m.CommitPosition, m.PreparePosition = e.Position, e.Position
+	m.CustomMetadata, m.Data = e.Metadata, e.Data
+	return m
+}
+
+func setStructured(s *shared.UUID_Structured, id [16]byte) {
+	s.MostSignificantBits = int64(binary.BigEndian.Uint64(id[:8]))
+	s.LeastSignificantBits = int64(binary.BigEndian.Uint64(id[8:]))
 }
 
 func structuredID(id [16]byte) *shared.UUID {
-	return &shared.UUID{Value: &shared.UUID_Structured_{Structured: &shared.UUID_Structured{
-		MostSignificantBits:  int64(binary.BigEndian.Uint64(id[:8])),
-		LeastSignificantBits: int64(binary.BigEndian.Uint64(id[8:])),
-	}}}
+	s := &shared.UUID_Structured{}
+	setStructured(s, id)
+	return &shared.UUID{Value: &shared.UUID_Structured_{Structured: s}}
 }
 
 func idOf(s *shared.UUID_Structured) [16]byte {

@@ -124,6 +124,7 @@ func (s *streamsService) read(r readRequest, stream streams.Streams_ReadServer) 
 	if r.ofStream {
 		events = s.engine.ReadStream(stream.Context(), r.stream)
 	}
+	replies := replies{textIDs: r.textIDs}
 	for event, err := range events {
 		if errors.Is(err, engine.ErrStreamNotFound) {
 			return stream.Send(notFoundReply(r.stream.Stream))
@@ -131,7 +132,7 @@ func (s *streamsService) read(r readRequest, stream streams.Streams_ReadServer) 
 		if err != nil {
 			return err
 		}
-		if err := stream.Send(eventReply(event, r.textIDs)); err != nil {
+		if err := stream.Send(replies.ofEvent(event)); err != nil {
 			return err
 		}
 	}
@@ -149,11 +150,12 @@ func (s *streamsService) subscribe(r readRequest, stream streams.Streams_ReadSer
 	if r.ofStream {
 		messages = s.engine.SubscribeStream(ctx, r.subscribeStream())
 	}
+	replies := replies{textIDs: r.textIDs}
 	for m, err := range messages {
 		if err != nil {
 			return err
 		}
-		if err := stream.Send(messageReply(m, r.textIDs)); err != nil {
+		if err := stream.Send(replies.of(m)); err != nil {
 			return err
 		}
 	}

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"log/slog"
 	"sync/atomic"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -93,6 +95,7 @@ func runAt(b *testing.B, c int, worker func(work func(func()))) {
 	left.Store(int64(b.N))
 	done := make(chan struct{})
 	b.ResetTimer()
+	before := cpuTime(b)
 	for range c {
 		go func() {
 			defer func() { done <- struct{}{} }()
@@ -107,6 +110,18 @@ func runAt(b *testing.B, c int, worker func(work func(func()))) {
 		<-done
 	}
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "op/s")
+	b.ReportMetric(float64((cpuTime(b)-before).Nanoseconds())/float64(b.N), "cpu-ns/op")
+}
+
+// cpuTime is what the process has used, which other processes disturb less than
+// they do the clock.
+func cpuTime(b *testing.B) time.Duration {
+	b.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 func openOn(t testing.TB, o storage.Options) *storage.Log {

@@ -20,7 +20,7 @@ type Tx struct {
 	first   uint64
 	next    uint64
 	last    uint64
-	events  int
+	events  []Event
 	streams []string // that got events, for those who watch them
 	states  []streamState
 	applied []func()
@@ -52,7 +52,7 @@ func (l *Log) Commit(ctx context.Context, decide func(*Tx) error) error {
 		}
 		return errors.Join(err, l.await(ctx, restsOn))
 	}
-	if tx.events == 0 {
+	if len(tx.events) == 0 {
 		return l.await(ctx, restsOn)
 	}
 	return l.settle(tx)
@@ -71,7 +71,7 @@ func (l *Log) apply(ctx context.Context, decide func(*Tx) error) (tx *Tx, restsO
 		return nil, 0, err
 	}
 	tx = &Tx{log: l, created: l.now().UnixNano() / 100, first: l.next, next: l.next, last: l.last}
-	if err := decide(tx); err != nil || tx.events == 0 {
+	if err := decide(tx); err != nil || len(tx.events) == 0 {
 		return tx, l.last, errors.Join(err, tx.discard())
 	}
 	tx.writeStates()
@@ -79,6 +79,10 @@ func (l *Log) apply(ctx context.Context, decide func(*Tx) error) (tx *Tx, restsO
 		return tx, 0, err
 	}
 	l.next, l.last = tx.next, tx.last
+	l.tail.add(tx.events)
+	for _, s := range tx.states {
+		l.states.put(s.name, s.Stream)
+	}
 	for _, f := range tx.applied {
 		f()
 	}
@@ -114,7 +118,7 @@ func (l *Log) settle(tx *Tx) error {
 		return err
 	}
 	l.head.publish(tx.last, tx.streams)
-	l.notify(Committed{Events: tx.events, Bytes: tx.bytes(), Wait: time.Since(start)})
+	l.notify(Committed{Events: len(tx.events), Bytes: tx.bytes(), Wait: time.Since(start)})
 	if err := tx.batch.Close(); err != nil {
 		return fmt.Errorf("release a commit's batch: %w", err)
 	}
@@ -154,9 +158,11 @@ func (tx *Tx) Put(stream string, revision uint64, e *NewEvent) (position uint64)
 	position = tx.next
 	size := recordSize(stream, e)
 
+	record := make([]byte, size) // stays, for those who follow the log
+	encodeRecord(record, position, revision, tx.created, stream, e)
 	op := b.SetDeferred(eventKeyLen, size)
 	appendEventKey(op.Key[:0], position)
-	encodeRecord(op.Value, position, revision, tx.created, stream, e)
+	copy(op.Value, record)
 	tx.finish(op)
 
 	op = b.SetDeferred(indexKeyLen(stream), indexValLen)
@@ -166,7 +172,7 @@ func (tx *Tx) Put(stream string, revision uint64, e *NewEvent) (position uint64)
 
 	tx.last = position
 	tx.next += uint64(size)
-	tx.events++
+	tx.events = append(tx.events, view(position, record, true))
 	if !slices.Contains(tx.streams, stream) {
 		tx.streams = append(tx.streams, stream)
 	}
@@ -189,7 +195,8 @@ func (tx *Tx) PutStream(name string, s Stream) {
 func (tx *Tx) OnApplied(f func()) { tx.applied = append(tx.applied, f) }
 
 func (tx *Tx) writeStates() {
-	for _, s := range tx.states {
+	for i := range tx.states {
+		s := &tx.states[i]
 		s.At = tx.last
 		op := tx.batch.SetDeferred(1+len(s.name), streamStateLen)
 		appendStreamKey(op.Key[:0], s.name)

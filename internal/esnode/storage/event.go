@@ -17,7 +17,7 @@ type NewEvent struct {
 
 // Event is an event with its place in the log. Its byte slices are views into
 // storage: they are valid until the visitor that got the event returns, unless
-// the event comes from Clone. Nobody may change them.
+// the event comes from Clone. Nobody may change them, since they may be shared.
 type Event struct {
 	Position uint64
 	Revision uint64
@@ -30,20 +30,18 @@ type Event struct {
 	Metadata []byte
 	Data     []byte
 
-	raw []byte
+	raw   []byte
+	owned bool // the memory is the event's own, and stays
 }
 
 // Clone is e with memory of its own.
 func (e Event) Clone() Event {
-	c := e
-	c.raw = make([]byte, len(e.raw))
-	copy(c.raw, e.raw)
-	at := len(c.raw)
-	c.Data, at = c.raw[at-len(e.Data):at], at-len(e.Data)
-	c.Metadata, at = c.raw[at-len(e.Metadata):at], at-len(e.Metadata)
-	c.Type, at = c.raw[at-len(e.Type):at], at-len(e.Type)
-	c.Stream = c.raw[at-len(e.Stream) : at]
-	return c
+	if e.owned {
+		return e
+	}
+	raw := make([]byte, len(e.raw))
+	copy(raw, e.raw)
+	return view(e.Position, raw, true)
 }
 
 // Size is the record's length in bytes, which is also the distance to the
@@ -105,12 +103,21 @@ func decodeRecord(position uint64, record []byte) (Event, error) {
 	if binary.BigEndian.Uint32(record[1:]) != recordChecksum(position, record) {
 		return Event{}, fmt.Errorf("record at %d fails its checksum: %w", position, ErrCorrupt)
 	}
-	stream := uint64(binary.BigEndian.Uint32(record[38:]))
-	typ := uint64(binary.BigEndian.Uint32(record[42:]))
-	meta := uint64(binary.BigEndian.Uint32(record[46:]))
-	body := record[recordHeaderLen:]
-	if stream+typ+meta > uint64(len(body)) {
+	names := uint64(binary.BigEndian.Uint32(record[38:])) + uint64(binary.BigEndian.Uint32(record[42:]))
+	if names+uint64(binary.BigEndian.Uint32(record[46:])) > uint64(len(record)-recordHeaderLen) {
 		return Event{}, fmt.Errorf("record at %d is shorter than it says: %w", position, ErrCorrupt)
+	}
+	return view(position, record, false), nil
+}
+
+// view is a sound record as an event.
+func view(position uint64, record []byte, owned bool) Event {
+	body := record[recordHeaderLen:]
+	part := func(at int) []byte {
+		n := binary.BigEndian.Uint32(record[at:])
+		p := body[:n:n]
+		body = body[n:]
+		return p
 	}
 	return Event{
 		Position: position,
@@ -118,10 +125,11 @@ func decodeRecord(position uint64, record []byte) (Event, error) {
 		Created:  int64(binary.BigEndian.Uint64(record[14:])),
 		ID:       [16]byte(record[22:38]),
 		JSON:     record[5]&flagJSON != 0,
-		Stream:   body[:stream],
-		Type:     body[stream : stream+typ],
-		Metadata: body[stream+typ : stream+typ+meta],
-		Data:     body[stream+typ+meta:],
+		Stream:   part(38),
+		Type:     part(42),
+		Metadata: part(46),
+		Data:     body,
 		raw:      record,
-	}, nil
+		owned:    owned,
+	}
 }

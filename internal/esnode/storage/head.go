@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // head is the published head: the last position known to be durable, those who
@@ -71,12 +72,37 @@ func (h *head) broadcast(stop <-chan struct{}) {
 		case <-stop:
 			return
 		}
-		h.all.mu.Lock()
-		for w := range h.all.set {
-			w.signal()
+		pause := h.all.signal()
+		if pause == 0 {
+			continue
 		}
-		h.all.mu.Unlock()
+		select {
+		case <-time.After(pause):
+		case <-stop:
+			return
+		}
 	}
+}
+
+// A round of wake-ups is paced by what it costs, so that following the log,
+// however many do, takes a bounded share of the machine from those who append
+// to it. A few followers are told at once; 200 are told every 5 ms.
+const (
+	promptWatchers = 16
+	watcherPause   = 25 * time.Microsecond
+)
+
+// signal tells all and returns how long not to do so again.
+func (s *watchers) signal() (pause time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for w := range s.set {
+		w.signal()
+	}
+	if len(s.set) <= promptWatchers {
+		return 0
+	}
+	return time.Duration(len(s.set)) * watcherPause
 }
 
 // wait blocks until position is published. It ends early with ctx, or with the

@@ -54,6 +54,9 @@ type Log struct {
 	next   uint64     // the next event's position; the writer's
 	last   uint64     // the last applied event's position; the writer's
 
+	states states
+	tail   tail
+
 	life    sync.RWMutex // read-held while Pebble is in use
 	closed  bool
 	stop    chan struct{}
@@ -71,6 +74,7 @@ func Open(o Options) (*Log, error) {
 		logger: o.Logger,
 		notify: o.OnCommit,
 		stop:   make(chan struct{}),
+		states: newStates(),
 	}
 	l.failure.done = make(chan struct{})
 	if l.now == nil {

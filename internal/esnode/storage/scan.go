@@ -31,6 +31,25 @@ func (l *Log) ScanAll(from, to uint64, visit Visit) (next uint64, err error) {
 	if from > to {
 		return from, nil
 	}
+	if events, ok := l.tail.between(from, to); ok {
+		return visitAll(events, from, visit), nil
+	}
+	return l.scanAll(from, to, visit)
+}
+
+func visitAll(events []Event, from uint64, visit Visit) (next uint64) {
+	next = from
+	p := page{}
+	for _, e := range events {
+		next = e.Position + e.Size()
+		if !visit(e) || p.full(e) {
+			break
+		}
+	}
+	return next
+}
+
+func (l *Log) scanAll(from, to uint64, visit Visit) (next uint64, err error) {
 	it, err := l.db.NewIter(eventBounds())
 	if err != nil {
 		return from, fmt.Errorf("scan the log: %w", err)
@@ -219,6 +238,9 @@ func (l *Log) Event(stream string, revision uint64) (Event, bool, error) {
 }
 
 func (l *Log) stream(name string) (Stream, error) {
+	if s, ok := l.states.get(name); ok {
+		return s, nil
+	}
 	value, closer, err := l.db.Get(appendStreamKey(make([]byte, 0, 1+len(name)), name))
 	if errors.Is(err, pebble.ErrNotFound) {
 		return Stream{Last: NoRevision}, nil
