@@ -43,8 +43,8 @@ lint: $(TOOLS) ## check style, directions of imports and purity
 setup: ## install what is missing: Postgres (Debian, as root or with sudo)
 	@scripts/setup.sh
 
-client: ## check that a TypeScript client can be made from the document
-	@cd api/clienttest && npm ci --no-fund --no-audit --silent && npm run --silent check
+client: build ## check a TypeScript client made from the document against the server
+	@scripts/client.sh $(BIN)/g4fagent
 
 compose: ## check docker-compose.yml
 	@docker-compose config --quiet && echo 'docker-compose.yml is valid'
