@@ -169,18 +169,21 @@ func (n *Node) watch() {
 	}
 }
 
-// end is how a node ends by itself: at once, since it can keep no promise.
+// end is how a node ends by itself: at once, since it can keep no promise. Its
+// owner hears of it last, and may call Close then.
 func (n *Node) end(err error) {
+	ended := false
 	n.ending.Do(func() {
+		ended = true
 		n.logger.Error("the event store cannot go on", slog.Any("error", err))
 		n.err = err
 		n.stop()
 		n.server.Stop()
 		close(n.done)
-		if n.options.OnFatal != nil {
-			n.options.OnFatal(err)
-		}
 	})
+	if ended && n.options.OnFatal != nil {
+		n.options.OnFatal(err)
+	}
 }
 
 // Addr is where the node listens, in the form that gRPC dials: "host:port" or

@@ -121,12 +121,16 @@ func TestFailedSync(t *testing.T) {
 		return nil
 	}))
 	fatal := make(chan error, 2)
+	started := make(chan *esnode.Node, 1)
 	node, err := esnode.Start(t.Context(), esnode.Options{
-		FS: fs, Dir: "log", Listen: "127.0.0.1:0", OnFatal: func(err error) { fatal <- err },
+		FS: fs, Dir: "log", Listen: "127.0.0.1:0", OnFatal: func(err error) {
+			fatal <- errors.Join(err, (<-started).Close(context.Background())) // an owner may do so
+		},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	started <- node
 	client := esnodetest.Client(t, node.Addr())
 	ctx, cancel := context.WithTimeout(t.Context(), bound)
 	defer cancel()

@@ -7,7 +7,6 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
-	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
 const (
@@ -36,15 +35,15 @@ func (l *Log) openPebble(o Options) error {
 		FormatMajorVersion: pebbleFormat,
 		Logger:             pebbleLogger{log: l},
 	}
-	if options.FS == nil {
-		options.FS = vfs.Default
-	}
-	options.EnsureDefaults()
+	options.EnsureDefaults() // the disk, watched for slowness, if FS is nil
 	for i := range options.Levels {
 		options.Levels[i].FilterPolicy = bloom.FilterPolicy(bloomBits)
 	}
 	options.EventListener.DataCorruption = func(info pebble.DataCorruptionInfo) {
 		l.logger.Error("stored data is corrupt", slog.String("details", info.String()))
+	}
+	options.EventListener.DiskSlow = func(info pebble.DiskSlowInfo) {
+		l.logger.Warn("the event store's disk is slow", slog.String("details", info.String()))
 	}
 	options.EventListener.BackgroundError = func(err error) {
 		l.logger.Error("the event store's background work failed", slog.Any("error", err))
