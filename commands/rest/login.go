@@ -39,7 +39,7 @@ func (c Commands) Login(ctx context.Context, r api.LoginRequestObject) (api.Logi
 	if err != nil {
 		return nil, err
 	}
-	return api.Login200JSONResponse(c.tokens(ctx, login)), nil
+	return c.tokens(ctx, login), nil
 }
 
 // RefreshLogin answers POST /auth/refresh.
@@ -55,7 +55,7 @@ func (c Commands) RefreshLogin(ctx context.Context, r api.RefreshLoginRequestObj
 		}
 		return nil, err
 	}
-	return api.RefreshLogin200JSONResponse(c.tokens(ctx, login)), nil
+	return c.tokens(ctx, login), nil
 }
 
 func (c Commands) tokens(ctx context.Context, l commands.Login) api.Tokens {
@@ -74,7 +74,7 @@ func (c Commands) Logout(ctx context.Context, r api.LogoutRequestObject) (api.Lo
 		return nil, err
 	}
 	c.appended(ctx, receipt)
-	return api.Logout200JSONResponse(done), nil
+	return done, nil
 }
 
 // CreateTicket answers POST /auth/tickets.

@@ -40,7 +40,7 @@ func (c Commands) UpdateProject(ctx context.Context, r api.UpdateProjectRequestO
 		return nil, err
 	}
 	c.changed(ctx, receipt)
-	return api.UpdateProject200JSONResponse(done), nil
+	return done, nil
 }
 
 // DeleteProject answers DELETE /projects/{project_id}.
@@ -50,5 +50,5 @@ func (c Commands) DeleteProject(ctx context.Context, r api.DeleteProjectRequestO
 		return nil, err
 	}
 	c.appended(ctx, receipt)
-	return api.DeleteProject200JSONResponse(done), nil
+	return done, nil
 }

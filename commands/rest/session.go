@@ -41,7 +41,7 @@ func (c Commands) UpdateSession(ctx context.Context, r api.UpdateSessionRequestO
 		return nil, err
 	}
 	c.changed(ctx, receipt)
-	return api.UpdateSession200JSONResponse(done), nil
+	return done, nil
 }
 
 // PostMessage answers POST /sessions/{session_id}/messages.
@@ -75,5 +75,5 @@ func (c Commands) CancelRun(ctx context.Context, r api.CancelRunRequestObject) (
 		return nil, err
 	}
 	c.appended(ctx, receipt)
-	return api.CancelRun200JSONResponse(done), nil
+	return done, nil
 }

@@ -37,7 +37,7 @@ func (c Commands) UpdateUser(ctx context.Context, r api.UpdateUserRequestObject)
 		return nil, err
 	}
 	c.changed(ctx, receipt)
-	return api.UpdateUser200JSONResponse(done), nil
+	return done, nil
 }
 
 // DeleteUser answers DELETE /admin/users/{user_id}.
@@ -47,5 +47,5 @@ func (c Commands) DeleteUser(ctx context.Context, r api.DeleteUserRequestObject)
 		return nil, err
 	}
 	c.appended(ctx, receipt)
-	return api.DeleteUser200JSONResponse(done), nil
+	return done, nil
 }
