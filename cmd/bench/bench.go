@@ -26,6 +26,7 @@ type bench struct {
 	seeded  long
 	// shortAudit is what each audit query took while the log was short.
 	shortAudit []figure
+	profiles   int // that were written
 }
 
 // open starts the yardsticks and the server.
@@ -55,6 +56,11 @@ func open(ctx context.Context, o *options) (_ *bench, err error) {
 		return nil, err
 	}
 	b.server = newServer(o.binary, b.data(), o.args)
+	if o.profile != "" {
+		if b.server.pprof, err = freeAddress(); err != nil {
+			return nil, err
+		}
+	}
 	if err := b.server.start(ctx); err != nil {
 		return nil, err
 	}

@@ -48,7 +48,7 @@ func orEnd(ctx context.Context, err error) error {
 // measureCommands compares a command that is answered once it is durable and
 // visible with a durable INSERT of one row.
 func measureCommands(ctx context.Context, b *bench) error {
-	for _, c := range []int{1, 16, 64} {
+	for _, c := range b.workers {
 		inserts, err := b.limits.inserters(ctx, c)
 		if err != nil {
 			return err

@@ -44,7 +44,7 @@ func measureGets(ctx context.Context, b *bench) error {
 	if err := b.fillPage(ctx, id); err != nil {
 		return err
 	}
-	for _, c := range []int{1, 16, 64} {
+	for _, c := range b.workers {
 		if err := b.measureGet(ctx, c, "GET a session", "/sessions/"+id, "/sessions/"+bareSession); err != nil {
 			return err
 		}

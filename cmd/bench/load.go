@@ -15,6 +15,7 @@ type operation func(context.Context) error
 // sample is what a load took.
 type sample struct {
 	took    time.Duration
+	cpu     time.Duration // of everything but this process
 	latency []time.Duration
 }
 
@@ -38,8 +39,12 @@ func (s *sample) quantile(q float64) time.Duration {
 // add has the workers repeat their operations for d, all at the same time.
 func (s *sample) add(ctx context.Context, workers []operation, d time.Duration) error {
 	each := make([][]time.Duration, len(workers))
+	used, err := usedByChildren(ctx)
+	if err != nil {
+		return err
+	}
 	began := time.Now()
-	group, ctx := errgroup.WithContext(ctx)
+	group, loading := errgroup.WithContext(ctx)
 	for i, work := range workers {
 		group.Go(func() error {
 			for {
@@ -47,16 +52,21 @@ func (s *sample) add(ctx context.Context, workers []operation, d time.Duration) 
 				if start.Sub(began) >= d {
 					return nil
 				}
-				if err := work(ctx); err != nil {
+				if err := work(loading); err != nil {
 					return err
 				}
 				each[i] = append(each[i], time.Since(start))
 			}
 		})
 	}
-	err := group.Wait()
+	err = group.Wait()
 	s.took += time.Since(began)
 	s.latency = slices.Concat(append(each, s.latency)...)
+	if err != nil {
+		return err
+	}
+	after, err := usedByChildren(ctx)
+	s.cpu += after - used
 	return err
 }
 
@@ -69,11 +79,17 @@ func (b *bench) inTurns(ctx context.Context, first, second []operation) (one, tw
 			return one, two, fmt.Errorf("warm up: %w", err)
 		}
 	}
-	for range b.rounds {
+	for i := range b.rounds {
 		if err := one.add(ctx, first, b.round); err != nil {
 			return one, two, err
 		}
-		if err := two.add(ctx, second, b.round); err != nil {
+		turn := func() error { return two.add(ctx, second, b.round) }
+		if i == b.rounds-1 {
+			err = b.profiled(ctx, b.round, turn)
+		} else {
+			err = turn()
+		}
+		if err != nil {
 			return one, two, err
 		}
 	}

@@ -47,7 +47,7 @@ func measureLongSession(ctx context.Context, b *bench) error {
 // the same, so that little that happens between them would tell them apart.
 func (b *bench) inShortTurns(ctx context.Context, first, second []operation) (one, two sample, err error) {
 	quick := *b.options
-	quick.round, quick.rounds = b.round/5, b.rounds*5
+	quick.round, quick.rounds, quick.profile = b.round/5, b.rounds*5, ""
 	return (&bench{options: &quick}).inTurns(ctx, first, second)
 }
 

@@ -31,8 +31,13 @@ type options struct {
 	rounds  int
 	events  int
 	streams int
+	workers []int
+	profile string
 	args    []string
 }
+
+// maxWorkers is what the yardsticks' Postgres has connections for.
+const maxWorkers = 90
 
 // parts in the order in which they run: the later ones need the log that seed has
 // made long.
@@ -99,6 +104,8 @@ func parse(args []string) (*options, error) {
 	f.IntVar(&o.rounds, "rounds", 4, "turns of a measurement, each beside one of its yardstick")
 	f.IntVar(&o.events, "events", 100_000, "events in the log for long, audit, memory and rebuild; the first 100,000 are one session's")
 	f.IntVar(&o.streams, "streams", 1000, "event streams open at a time; one user may have 1,024 unless --server-arg says more")
+	f.IntSliceVar(&o.workers, "workers", []int{1, 16, 64}, "clients at a time, each on a connection of its own, for commands and get")
+	f.StringVar(&o.profile, "profile", "", "folder for CPU profiles of the server, in the order of the table")
 	f.StringArrayVar(&o.args, "server-arg", nil, "further argument of the server")
 	if err := f.Parse(args); err != nil {
 		return nil, err
@@ -110,6 +117,9 @@ func parse(args []string) (*options, error) {
 	}
 	if o.rounds < 1 || o.round <= 0 || o.events < 1 || o.streams < 1 {
 		return nil, errors.New("--rounds, --round, --events and --streams must be positive")
+	}
+	if len(o.workers) == 0 || slices.Min(o.workers) < 1 || slices.Max(o.workers) > maxWorkers {
+		return nil, fmt.Errorf("--workers must be between 1 and %d", maxWorkers)
 	}
 	return o, nil
 }

@@ -18,9 +18,12 @@ import (
 type figure struct {
 	rate     float64
 	p50, p99 time.Duration
+	cpu      time.Duration // per operation
 }
 
-func figureOf(s *sample) figure { return figure{s.rate(), s.quantile(0.5), s.quantile(0.99)} }
+func figureOf(s *sample) figure {
+	return figure{s.rate(), s.quantile(0.5), s.quantile(0.99), s.cpu / time.Duration(max(len(s.latency), 1))}
+}
 
 // row is one line of the report.
 type row struct {
@@ -105,12 +108,12 @@ func (l row) cells() []string {
 		c = fmt.Sprint(l.c)
 	}
 	return []string{
-		l.part, l.what, c, perSecond(l.ours.rate), short(l.ours.p50), short(l.ours.p99),
-		l.yardstick, perSecond(l.theirs.rate), short(l.theirs.p50), short(l.theirs.p99), l.verdict, l.goal, l.note,
+		l.part, l.what, c, perSecond(l.ours.rate), short(l.ours.p50), short(l.ours.p99), short(l.ours.cpu),
+		l.yardstick, perSecond(l.theirs.rate), short(l.theirs.p50), short(l.theirs.p99), short(l.theirs.cpu), l.verdict, l.goal, l.note,
 	}
 }
 
-var head = []string{"part", "what", "c", "per s", "p50", "p99", "yardstick", "per s", "p50", "p99", "result", "goal", ""}
+var head = []string{"part", "what", "c", "per s", "p50", "p99", "CPU", "yardstick", "per s", "p50", "p99", "CPU", "result", "goal", ""}
 
 // write writes everything as a Markdown table.
 func (r *report) write(w io.Writer) {

@@ -33,6 +33,7 @@ const (
 type server struct {
 	binary, dir string
 	args        []string
+	pprof       string // where it serves profiles, if it does
 
 	cmd     *exec.Cmd
 	out     *output
@@ -69,6 +70,9 @@ func (o *output) String() string {
 func (s *server) start(ctx context.Context) error {
 	s.out, s.exited = &output{}, make(chan struct{})
 	args := append([]string{"serve", "--data-dir", s.dir, "--host", "127.0.0.1", "--port", "0", "--log-level", "warn"}, s.args...)
+	if s.pprof != "" {
+		args = append(args, "--pprof", s.pprof)
+	}
 	s.cmd = exec.Command(s.binary, args...) //nolint:gosec,noctx // the operator's binary; stop ends it in order
 	s.cmd.Env = append(os.Environ(), "G4FAGENT_ADMIN_PASSWORD="+password)
 	s.cmd.Stdout, s.cmd.Stderr = s.out, s.out

@@ -235,8 +235,16 @@ func (b *bench) measureFan(ctx context.Context, sessions []string, perSecond int
 		return row{}, err
 	}
 	defer w.close()
-	began := time.Now()
-	sent, err := b.server.post(ctx, sessions, perSecond, time.Duration(b.rounds)*b.round*2)
+	used, err := usedByChildren(ctx)
+	if err != nil {
+		return row{}, err
+	}
+	began, d := time.Now(), time.Duration(b.rounds)*b.round*2
+	sent := 0
+	err = b.profiled(ctx, d, func() (err error) {
+		sent, err = b.server.post(ctx, sessions, perSecond, d)
+		return err
+	})
 	if err != nil {
 		return row{}, err
 	}
@@ -249,6 +257,11 @@ func (b *bench) measureFan(ctx context.Context, sessions []string, perSecond int
 		return row{}, err
 	}
 	s.took = time.Since(began)
+	after, err := usedByChildren(ctx)
+	if err != nil {
+		return row{}, err
+	}
+	s.cpu = after - used
 	l := row{part: "sse", what: fmt.Sprintf("%d appends/s to %d sessions, to the frame at the client", perSecond, len(sessions)), c: b.streams, ours: figureOf(&s)}
 	if missing > 0 {
 		l.note = fmt.Sprintf("%d frames did not come", missing)
