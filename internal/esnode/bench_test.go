@@ -1,6 +1,7 @@
 package esnode_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -18,6 +19,7 @@ import (
 )
 
 func onDisk(b *testing.B) func(*esnode.Options) {
+	b.Helper()
 	return func(o *esnode.Options) { o.FS, o.Dir = nil, b.TempDir() }
 }
 
@@ -132,7 +134,7 @@ func BenchmarkReadAll(b *testing.B) {
 	defer r.Close()
 	n := 0
 	for ; ; n++ {
-		if _, err := r.Recv(); err == io.EOF {
+		if _, err := r.Recv(); errors.Is(err, io.EOF) {
 			break
 		} else if err != nil {
 			b.Fatal(err)

@@ -14,6 +14,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -110,7 +111,7 @@ func TestGossip(t *testing.T) {
 				t.Fatalf("got %v, %v", info, err)
 			}
 			m := info.GetMembers()[0]
-			if m.GetHttpEndPoint().GetAddress() != host || fmt.Sprint(m.GetHttpEndPoint().GetPort()) != port ||
+			if m.GetHttpEndPoint().GetAddress() != host || strconv.FormatUint(uint64(m.GetHttpEndPoint().GetPort()), 10) != port ||
 				m.GetState() != gossip.MemberInfo_Leader || !m.GetIsAlive() {
 				t.Errorf("got %v", m)
 			}
@@ -233,15 +234,6 @@ func TestListen(t *testing.T) {
 	start := func(ctx context.Context, listen string) (*esnode.Node, error) {
 		return esnode.Start(ctx, esnode.Options{FS: vfs.NewMem(), Dir: "log", Listen: listen})
 	}
-	dir := func(t *testing.T) string {
-		t.Helper()
-		dir, err := os.MkdirTemp("", "esnode")
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = os.RemoveAll(dir) })
-		return dir
-	}
 
 	t.Run("refuses an address that others can reach", func(t *testing.T) {
 		t.Parallel()
@@ -286,7 +278,7 @@ func TestListen(t *testing.T) {
 
 	t.Run("makes a socket for its owner alone, and removes it", func(t *testing.T) {
 		t.Parallel()
-		path := filepath.Join(dir(t), "s")
+		path := filepath.Join(esnodetest.SocketDir(t), "s")
 		n, err := start(t.Context(), "unix:"+path)
 		if err != nil {
 			t.Fatal(err)
@@ -308,7 +300,7 @@ func TestListen(t *testing.T) {
 
 	t.Run("takes the place of a socket that nobody answers", func(t *testing.T) {
 		t.Parallel()
-		path := filepath.Join(dir(t), "s")
+		path := filepath.Join(esnodetest.SocketDir(t), "s")
 		dead, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 		if err != nil {
 			t.Fatal(err)
@@ -328,13 +320,13 @@ func TestListen(t *testing.T) {
 
 	t.Run("leaves alone what is in use, or is no socket", func(t *testing.T) {
 		t.Parallel()
-		path := filepath.Join(dir(t), "s")
+		path := filepath.Join(esnodetest.SocketDir(t), "s")
 		live, err := net.Listen("unix", path)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer func() { _ = live.Close() }()
-		file := filepath.Join(dir(t), "f")
+		file := filepath.Join(esnodetest.SocketDir(t), "f")
 		if err := os.WriteFile(file, nil, 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/gossip"
@@ -83,10 +84,8 @@ func (g *gate) authenticate(ctx context.Context, method string) error {
 	if g.username == "" || open(method) {
 		return nil
 	}
-	for _, header := range metadata.ValueFromIncomingContext(ctx, "authorization") {
-		if g.accepts(header) {
-			return nil
-		}
+	if slices.ContainsFunc(metadata.ValueFromIncomingContext(ctx, "authorization"), g.accepts) {
+		return nil
 	}
 	return status.Error(codes.Unauthenticated, "this event store asks for a username and a password")
 }

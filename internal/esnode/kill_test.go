@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -59,11 +60,7 @@ const (
 // once when it is repeated.
 func TestKill(t *testing.T) {
 	t.Parallel()
-	dir, err := os.MkdirTemp("", "esnode")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	dir := esnodetest.SocketDir(t)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 
@@ -189,7 +186,7 @@ func (w *killWriter) write(ctx context.Context, client *esdb.Client, done chan<-
 		}
 		events := make([]esdb.EventData, n)
 		for i := range events {
-			events[i] = event(fmt.Sprint(w.next + uint64(i)))
+			events[i] = event(strconv.FormatUint(w.next+uint64(i), 10))
 			events[i].EventID = w.eventID(w.next + uint64(i))
 		}
 		var expected esdb.ExpectedRevision = esdb.NoStream{}

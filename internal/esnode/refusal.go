@@ -36,32 +36,32 @@ var (
 	errMissingProperty = errors.New("an event needs the metadata properties type and content-type")
 )
 
-// refusal is what a caller gets for an error: a status, and trailers.
-func refusal(err error) (error, metadata.MD) {
+// refusal is what a caller gets for an error: trailers, and a status.
+func refusal(err error) (metadata.MD, error) {
 	if e, ok := errors.AsType[*engine.DeletedError](err); ok {
-		return status.Error(codes.FailedPrecondition, e.Error()),
-			metadata.Pairs(exceptionKey, streamDeleted, streamNameKey, headerText(e.Stream))
+		return metadata.Pairs(exceptionKey, streamDeleted, streamNameKey, headerText(e.Stream)),
+			status.Error(codes.FailedPrecondition, e.Error())
 	}
 	if e, ok := errors.AsType[*engine.ConflictError](err); ok {
-		return status.Error(codes.FailedPrecondition, e.Error()), metadata.Pairs(
+		return metadata.Pairs(
 			exceptionKey, wrongExpectedVersion,
 			streamNameKey, headerText(e.Stream),
 			expectedVersionKey, strconv.FormatInt(int64(e.Expected), 10),
 			actualVersionKey, strconv.FormatInt(e.Current, 10),
-		)
+		), status.Error(codes.FailedPrecondition, e.Error())
 	}
 	if e, ok := errors.AsType[*engine.TooLargeError](err); ok {
-		return status.Error(codes.InvalidArgument, e.Error()), metadata.Pairs(
-			exceptionKey, appendTooLarge, maxAppendSizeKey, strconv.Itoa(e.Max))
+		return metadata.Pairs(exceptionKey, appendTooLarge, maxAppendSizeKey, strconv.Itoa(e.Max)),
+			status.Error(codes.InvalidArgument, e.Error())
 	}
 	if errors.Is(err, errMissingProperty) {
-		return status.Error(codes.InvalidArgument, err.Error()), metadata.Pairs(
-			exceptionKey, missingProperty, requiredKey, "type,content-type")
+		return metadata.Pairs(exceptionKey, missingProperty, requiredKey, "type,content-type"),
+			status.Error(codes.InvalidArgument, err.Error())
 	}
 	if e, ok := errors.AsType[*engine.InvalidError](err); ok {
-		return status.Error(codes.InvalidArgument, e.Error()), nil
+		return nil, status.Error(codes.InvalidArgument, e.Error())
 	}
-	return status.Error(code(err), err.Error()), nil
+	return nil, status.Error(code(err), err.Error())
 }
 
 func code(err error) codes.Code {

@@ -168,7 +168,7 @@ func (s *streamsService) refuse(ctx context.Context, setTrailer func(metadata.MD
 	if errors.Is(err, storage.ErrCorrupt) {
 		s.logger.ErrorContext(ctx, "stored data is corrupt and was not served", slog.Any("error", err))
 	}
-	refused, trailers := refusal(err)
+	trailers, refused := refusal(err)
 	if trailers != nil {
 		setTrailer(trailers)
 	}

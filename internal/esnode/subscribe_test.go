@@ -2,6 +2,7 @@ package esnode_test
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -126,7 +127,7 @@ func TestHandover(t *testing.T) {
 	for w := range writers {
 		running.Go(func() {
 			for i := range each {
-				if _, err := r.append(fmt.Sprintf("s%d", w), esdb.Any{}, event(fmt.Sprint(i))); err != nil {
+				if _, err := r.append(fmt.Sprintf("s%d", w), esdb.Any{}, event(strconv.Itoa(i))); err != nil {
 					t.Errorf("append: %v", err)
 					return
 				}

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"math"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -70,7 +71,7 @@ func id(n int) (id [16]byte) {
 func events(ids ...int) []storage.NewEvent {
 	var out []storage.NewEvent
 	for _, n := range ids {
-		out = append(out, storage.NewEvent{ID: id(n), Type: "test", Data: []byte(fmt.Sprint(n))})
+		out = append(out, storage.NewEvent{ID: id(n), Type: "test", Data: []byte(strconv.Itoa(n))})
 	}
 	return out
 }

@@ -30,21 +30,27 @@ func (e *Engine) resolve(ctx context.Context, event *storage.Event) (Resolved, e
 }
 
 func (e *Engine) target(ctx context.Context, link *storage.Event) (storage.Event, bool, error) {
-	number, stream, ok := bytes.Cut(link.Data, []byte{'@'})
-	revision, err := strconv.ParseInt(string(number), 10, 64)
-	if !ok || err != nil || len(stream) == 0 {
+	revision, stream, ok := parseLink(link.Data)
+	if !ok {
 		return storage.Event{}, false, nil
 	}
-	w, err := e.window(ctx, string(stream))
+	w, err := e.window(ctx, stream)
 	if _, deleted := errors.AsType[*DeletedError](err); deleted {
 		return storage.Event{}, false, nil
 	}
 	if err != nil || revision < w.low || revision > w.Last {
 		return storage.Event{}, false, err
 	}
-	event, found, err := e.log.Event(string(stream), uint64(revision))
+	event, found, err := e.log.Event(stream, uint64(revision))
 	if err != nil || !found || event.Created < w.since {
 		return storage.Event{}, false, err
 	}
 	return event, true, nil
+}
+
+// parseLink reads a link's data, which is revision@stream.
+func parseLink(data []byte) (revision int64, stream string, ok bool) {
+	number, name, ok := bytes.Cut(data, []byte{'@'})
+	revision, err := strconv.ParseInt(string(number), 10, 64)
+	return revision, string(name), ok && err == nil && len(name) > 0
 }

@@ -26,7 +26,7 @@ type Node struct {
 // duration. Each configure may change its options first.
 func Start(t testing.TB, configure ...func(*esnode.Options)) *Node {
 	t.Helper()
-	o := esnode.Options{Dir: "log", FS: vfs.NewMem(), Listen: "unix:" + socket(t)}
+	o := esnode.Options{Dir: "log", FS: vfs.NewMem(), Listen: "unix:" + filepath.Join(SocketDir(t), "s")}
 	for _, c := range configure {
 		c(&o)
 	}
@@ -49,20 +49,20 @@ const closeBound = 10 * time.Second
 // OnLoopback has the node listen on a free TCP port instead of a socket.
 func OnLoopback(o *esnode.Options) { o.Listen = "127.0.0.1:0" }
 
-// socket gives a path short enough for a socket's address, which the test's own
-// folder need not be.
-func socket(t testing.TB) string {
+// SocketDir makes a folder whose path is short enough for a socket in it, which
+// the path of the test's own folder need not be.
+func SocketDir(t testing.TB) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "esnode")
+	dir, err := os.MkdirTemp("", "esnode") //nolint:usetesting // TempDir has the test's name in it, and a socket's path is short
 	if err != nil {
-		t.Fatalf("make a folder for the event store's socket: %v", err)
+		t.Fatalf("make a folder for a socket: %v", err)
 	}
 	t.Cleanup(func() {
 		if err := os.RemoveAll(dir); err != nil {
-			t.Errorf("remove the event store's socket: %v", err)
+			t.Errorf("remove the folder of a socket: %v", err)
 		}
 	})
-	return filepath.Join(dir, "s")
+	return dir
 }
 
 // Client makes an official client for the node. It is closed with the test,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
@@ -327,10 +328,7 @@ func writeUntilCrash(log *storage.Log, fs *vfs.MemFS, writers int, random *rand.
 	var c crash
 	c.seen, _ = all(log)
 	mu.Lock()
-	c.acknowledged = map[string]int64{}
-	for stream, last := range acks {
-		c.acknowledged[stream] = last
-	}
+	c.acknowledged = maps.Clone(acks)
 	mu.Unlock()
 	unsynced := []int{0, 0, 50, 100}[random.IntN(4)]
 	c.fs = fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: unsynced, RNG: random})

@@ -102,7 +102,7 @@ func (l *Log) recover() error {
 	if err != nil {
 		return fmt.Errorf("find the log's end: %w", err)
 	}
-	defer it.Close()
+	defer release(it)
 	l.next = firstPosition
 	if it.Last() {
 		e, err := eventAt(it)
@@ -131,7 +131,7 @@ func (l *Log) checkFormat() error {
 	if err != nil {
 		return fmt.Errorf("read the store's format: %w", err)
 	}
-	defer closer.Close()
+	defer release(closer)
 	if len(value) != 4 {
 		return fmt.Errorf("the store's format version is %x: %w", value, ErrCorrupt)
 	}
@@ -146,7 +146,7 @@ func (l *Log) writeFormat() error {
 	if err != nil {
 		return fmt.Errorf("look into the new store: %w", err)
 	}
-	defer it.Close()
+	defer release(it)
 	if it.First() {
 		return fmt.Errorf("the store has data and no format version: %w", ErrCorrupt)
 	}

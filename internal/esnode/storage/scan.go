@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/cockroachdb/pebble/v2"
 )
@@ -54,7 +55,7 @@ func (l *Log) scanAll(from, to uint64, visit Visit) (next uint64, err error) {
 	if err != nil {
 		return from, fmt.Errorf("scan the log: %w", err)
 	}
-	defer it.Close()
+	defer release(it)
 	// The record before the first tells where the first must be, so that not
 	// even a hole between two pages goes unnoticed.
 	expected := firstPosition
@@ -107,7 +108,7 @@ func (l *Log) ScanAllBack(from uint64, visit Visit) (next uint64, err error) {
 	if err != nil {
 		return from, fmt.Errorf("scan the log: %w", err)
 	}
-	defer it.Close()
+	defer release(it)
 	p := page{}
 	end := uint64(0) // where the event must end that precedes the last visited
 	for ok := it.SeekLT(appendEventKey(nil, from+1)); ok; ok = it.Prev() {
@@ -248,7 +249,7 @@ func (l *Log) stream(name string) (Stream, error) {
 	if err != nil {
 		return Stream{}, fmt.Errorf("read the state of stream %q: %w", name, err)
 	}
-	defer closer.Close()
+	defer release(closer)
 	return decodeStream(name, value)
 }
 
@@ -271,7 +272,7 @@ func (l *Log) event(stream string, revision uint64) (Event, bool, error) {
 	if err != nil {
 		return Event{}, false, fmt.Errorf("read event %d of stream %q: %w", revision, stream, err)
 	}
-	defer closer.Close()
+	defer release(closer)
 	e, err := decodeRecord(entry.position, record)
 	if err != nil {
 		return Event{}, false, err
@@ -307,9 +308,8 @@ func (l *Log) streamScan(name string, low, high uint64) (*streamScan, error) {
 }
 
 func (s *streamScan) close() {
-	// An iterator's error has been looked at where it matters.
-	_ = s.index.Close()
-	_ = s.events.Close()
+	release(s.index)
+	release(s.events)
 }
 
 // entry is the index's entry for the revision that must come now.
@@ -372,6 +372,10 @@ func (p *page) full(e Event) bool {
 func eventBounds() *pebble.IterOptions {
 	return &pebble.IterOptions{LowerBound: []byte{eventPrefix}, UpperBound: []byte{eventPrefix + 1}}
 }
+
+// release closes what was read from. An iterator's error has been looked at
+// where it matters, and a value that was got has none.
+func release(c io.Closer) { _ = c.Close() }
 
 // eventAt decodes the event that the iterator stands on.
 func eventAt(it *pebble.Iterator) (Event, error) {
