@@ -8,6 +8,7 @@ import (
 	"github.com/g4fagent/g4fagent/domain/session"
 	"github.com/g4fagent/g4fagent/eventschema"
 	"github.com/g4fagent/g4fagent/internal/eventlog"
+	"github.com/g4fagent/g4fagent/internal/failpoint"
 	"github.com/g4fagent/g4fagent/internal/ident"
 )
 
@@ -117,6 +118,7 @@ func (x *Execution) Output(ctx context.Context, text string) error {
 		SessionID: x.run.SessionID, ProjectID: x.run.ProjectID, RunID: x.run.RunID,
 		Attempt: x.attempt, Step: x.step, MessageID: x.MessageID, Text: text,
 	}))
+	failpoint.Hit(failpoint.Streaming)
 	return err
 }
 
@@ -147,6 +149,7 @@ func (x *Execution) Complete(ctx context.Context, last, answer string, usage eve
 			Summary: truncate(answer, summaryRunes), Usage: usage,
 		},
 	)
+	failpoint.Hit(failpoint.Answering)
 	_, err = x.decide(ctx, "CompleteRun", x.proceed(events...))
 	return err
 }

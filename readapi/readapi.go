@@ -39,6 +39,8 @@ type Reads struct {
 	Sum    ident.Sum
 	Hub    *live.Hub
 	Access *Access
+	// Progress waits for read models.
+	Progress Progress
 	// Providers asks the model providers themselves.
 	Providers Providers
 	// Stopping ends when the server wants its streams to end.

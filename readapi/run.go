@@ -4,11 +4,15 @@ import (
 	"context"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/g4fagent/g4fagent/api"
+	"github.com/g4fagent/g4fagent/internal/eventlog"
 	"github.com/g4fagent/g4fagent/internal/ident"
 	"github.com/g4fagent/g4fagent/internal/identity"
+	"github.com/g4fagent/g4fagent/projections/messages"
 	"github.com/g4fagent/g4fagent/projections/runs"
+	"github.com/g4fagent/g4fagent/projections/sessions"
 	"github.com/g4fagent/g4fagent/readapi/live"
 )
 
@@ -104,7 +108,7 @@ func (q Reads) StreamSession(ctx context.Context, r api.StreamSessionRequestObje
 	}
 	s := live.Stream{
 		Hub: q.Hub, Journal: "session-" + r.SessionID, From: cursor(r.Params.FromCursor), Stopping: q.Stopping,
-		Check: q.Access.Recheck, User: identity.PrincipalOf(ctx).UserID,
+		Check: q.Access.Recheck, Settled: q.settled, User: identity.PrincipalOf(ctx).UserID,
 	}
 	if r.Params.LastEventID != nil {
 		s.From = max(s.From, *r.Params.LastEventID+1)
@@ -134,4 +138,15 @@ type stream struct {
 // VisitStreamSessionResponse writes the stream.
 func (s stream) VisitStreamSessionResponse(w http.ResponseWriter) error {
 	return s.live.Serve(s.ctx, w)
+}
+
+// settledWithin is how long a stream waits for the read models before it tells
+// of something.
+const settledWithin = time.Second
+
+// settled waits for the read models of sessions, messages and runs.
+func (q Reads) settled(ctx context.Context, at eventlog.Position) {
+	ctx, cancel := context.WithTimeout(ctx, settledWithin)
+	defer cancel()
+	q.Progress.Await(ctx, at, sessions.Name, messages.Name, runs.Name)
 }

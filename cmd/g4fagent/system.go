@@ -150,7 +150,7 @@ func (s *system) newHTTP(ctx context.Context, server *httpx.Server, r prometheus
 	}, endpoints{
 		Commands: rest.Commands{Handlers: s.handlers, Visibility: visibility{s.awaiter, s.feed}, Tickets: s.tokens, Providers: s.providers},
 		Reads: readapi.Reads{
-			DB: s.db.Pool(), Log: s.log, Sealer: s.vault, Sum: s.vault.HMAC, Hub: hub, Access: s.access, Stopping: server.Streams(), Now: time.Now,
+			DB: s.db.Pool(), Log: s.log, Sealer: s.vault, Sum: s.vault.HMAC, Hub: hub, Access: s.access, Progress: progress{s.awaiter}, Stopping: server.Streams(), Now: time.Now,
 			Providers: s.providers,
 			Node: readapi.Node{
 				Version: version, Build: build, BasePath: s.config.basePath, Started: time.Now(), Limits: s.shownLimits(),

@@ -18,10 +18,13 @@ import (
 //go:embed schema.sql
 var schema string
 
+// Name is the projector's.
+const Name = "messages_v1"
+
 // Projector writes the table that OfSession reads. The messages of a deleted
 // project are not in it.
 func Projector() *projections.Projector {
-	return projections.New("messages_v1", schema,
+	return projections.New(Name, schema,
 		projections.On(posted),
 		projections.On(projectDeleted),
 	)

@@ -19,10 +19,13 @@ import (
 //go:embed schema.sql
 var schema string
 
+// Name is the projector's.
+const Name = "runs_v1"
+
 // Projector writes the table that the queries below read. The runs of a deleted
 // project are not in it.
 func Projector() *projections.Projector {
-	return projections.New("runs_v1", schema,
+	return projections.New(Name, schema,
 		projections.On(requested),
 		projections.On(started),
 		projections.On(errored),

@@ -21,10 +21,13 @@ import (
 //go:embed schema.sql
 var schema string
 
+// Name is the projector's.
+const Name = "sessions_v1"
+
 // Projector writes the table that the queries below read. The sessions of a
 // deleted project are not in it.
 func Projector() *projections.Projector {
-	return projections.New("sessions_v1", schema,
+	return projections.New(Name, schema,
 		projections.On(created),
 		projections.On(updated),
 		projections.On(closed),

@@ -159,6 +159,9 @@ type frame struct {
 	revision int64
 	runID    string
 	terminal bool
+	// settles is where the read models have to be to show what the frame says;
+	// zero for what no read model shows.
+	settles eventlog.Position
 	// bytes is empty for an event that clients do not see.
 	bytes []byte
 }
@@ -174,6 +177,9 @@ func newFrame(r eventlog.Record, s eventschema.Sealer) (frame, error) {
 		return f, fmt.Errorf("encode %s at %d: %w", r.Stream, r.Revision, err)
 	}
 	f.runID, f.terminal = e.RunID, e.Terminal
+	if !eventschema.All.Passive(r.Stored.Name) {
+		f.settles = r.Position
+	}
 	f.bytes = make([]byte, 0, len(data)+64)
 	f.bytes = append(f.bytes, "id: "...)
 	f.bytes = strconv.AppendInt(f.bytes, r.Revision, 10)

@@ -8,6 +8,8 @@ import (
 	"os"
 	"strconv"
 	"time"
+
+	"github.com/g4fagent/g4fagent/internal/eventlog"
 )
 
 const (
@@ -39,6 +41,9 @@ type Stream struct {
 	RunID string
 	// Check returns an error once the client may not follow any more.
 	Check func(context.Context) error
+	// Settled returns once read models show the log up to a position, or when it
+	// has waited long enough: a client that is told of something finds it there.
+	Settled func(context.Context, eventlog.Position)
 	// Stopping ends when the server wants its streams to end.
 	Stopping context.Context //nolint:containedctx // the server's life, beside the request's
 }
@@ -133,7 +138,7 @@ func (c *connection) run(ctx context.Context) (reason string, err error) {
 			}
 			continue
 		case len(frames) > 0:
-			if over, err := c.send(frames); over || err != nil {
+			if over, err := c.send(ctx, frames); over || err != nil {
 				return reasonFinished, err
 			}
 			continue
@@ -183,7 +188,7 @@ func (c *connection) catchUp(ctx context.Context) (over bool, err error) {
 				return false, err
 			}
 		}
-		if over, err := c.send(frames); over || err != nil {
+		if over, err := c.send(ctx, frames); over || err != nil {
 			return over, err
 		}
 		if len(page) < pageSize {
@@ -193,8 +198,9 @@ func (c *connection) catchUp(ctx context.Context) (over bool, err error) {
 }
 
 // send writes the frames that the client asked for, in one write.
-func (c *connection) send(frames []frame) (over bool, err error) {
+func (c *connection) send(ctx context.Context, frames []frame) (over bool, err error) {
 	var out []byte
+	var settles eventlog.Position
 	for _, f := range frames {
 		if f.revision < c.next {
 			continue
@@ -206,6 +212,9 @@ func (c *connection) send(frames []frame) (over bool, err error) {
 		}
 		c.left = 0
 		out = append(out, f.bytes...)
+		if settles.Less(f.settles) {
+			settles = f.settles
+		}
 		if c.stream.RunID != "" && f.terminal {
 			over = true
 			break
@@ -213,6 +222,9 @@ func (c *connection) send(frames []frame) (over bool, err error) {
 	}
 	if len(out) == 0 {
 		return over, nil
+	}
+	if c.stream.Settled != nil && !settles.IsZero() {
+		c.stream.Settled(ctx, settles)
 	}
 	return over, c.write(out)
 }
