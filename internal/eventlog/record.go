@@ -101,12 +101,6 @@ type Record struct {
 	Stored   eventschema.Stored
 }
 
-// Category is the part of a stream's name before the first dash.
-func (r Record) Category() string {
-	category, _, _ := strings.Cut(r.Stream, "-")
-	return category
-}
-
 // Event is an event about to be appended. Its ID is made once, before the first
 // attempt: an append whose outcome is unknown is recognised by it.
 type Event struct {

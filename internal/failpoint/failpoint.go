@@ -20,6 +20,3 @@ const (
 	// Answering: a run has its whole answer and has not recorded the end.
 	Answering = "answering"
 )
-
-// All are the places, for tests that visit each.
-var All = []string{Decided, Appended, Completing, Reacted, Working, Streaming, Answering}

@@ -151,9 +151,6 @@ func (db *DB) Database(ctx context.Context, name string) (*DB, error) {
 // Pool is the pool of connections. Don't close it: Close does.
 func (db *DB) Pool() *pgxpool.Pool { return db.pool }
 
-// Managed reports whether the server is this process's own child.
-func (db *DB) Managed() bool { return db.server != nil }
-
 // Connect opens a connection outside the pool, for what needs a session of its
 // own: LISTEN, session locks. The caller closes it.
 func (db *DB) Connect(ctx context.Context) (*pgx.Conn, error) {

@@ -116,8 +116,8 @@ func TestExternalServer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := db.Health(t.Context()); err != nil || db.Managed() {
-			t.Errorf("health %v, managed %v", err, db.Managed())
+		if err := db.Health(t.Context()); err != nil || postgres.Managed(db) {
+			t.Errorf("health %v, managed %v", err, postgres.Managed(db))
 		}
 		if n := db.Pool().Config().MaxConns; n != 3 {
 			t.Errorf("a pool of %d", n)

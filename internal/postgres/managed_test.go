@@ -106,7 +106,7 @@ func TestManagedServer(t *testing.T) {
 	})
 
 	t.Run("is healthy", func(t *testing.T) {
-		if !db.Managed() {
+		if !Managed(db) {
 			t.Error("not managed")
 		}
 		if err := db.Health(t.Context()); err != nil {
