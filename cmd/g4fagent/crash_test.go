@@ -130,7 +130,7 @@ func TestKilledAtTheWorstPlaces(t *testing.T) {
 			for i := range 20 {
 				p.post(t.Context(), c, session, fmt.Sprintf("m%d", i))
 			}
-			<-s.done // it has killed itself
+			s.died()
 			if len(p.unknown) == 0 {
 				t.Fatal("the server was never killed")
 			}

@@ -182,6 +182,16 @@ func (s *server) kill() {
 	<-s.done
 }
 
+// died waits until the process has killed itself.
+func (s *server) died() {
+	s.t.Helper()
+	select {
+	case <-s.done:
+	case <-time.After(startIn):
+		s.t.Fatal("the server has not come to the place where it was to kill itself")
+	}
+}
+
 // stop ends it in order and returns the exit code.
 func (s *server) stop() int {
 	s.t.Helper()

@@ -116,7 +116,7 @@ func TestRunsOutliveTheProcess(t *testing.T) {
 			run := c.question(session)
 			f := follow(c, session, run)
 			f.read()
-			<-s.done // it has killed itself
+			s.died()
 			s.start()
 			c = s.login()
 			f.c = c
