@@ -252,8 +252,18 @@ var documents = sync.OnceValue(func() document {
 	}
 	requests := loadDocument(tree)
 	seal(tree)
+	nameTypes(tree)
 	return document{requests, loadDocument(tree)}
 })
+
+// nameTypes lists the types of a value that can be of any: kin-openapi takes a
+// schema without a type for one without null.
+func nameTypes(tree any) {
+	for _, name := range []string{"components", "schemas", "AnyValue"} {
+		tree = tree.(map[string]any)[name]
+	}
+	tree.(map[string]any)["type"] = []any{"object", "array", "string", "number", "boolean", "null"}
+}
 
 func loadDocument(tree any) *openapi3.T {
 	raw, err := json.Marshal(tree)

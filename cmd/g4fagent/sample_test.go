@@ -55,6 +55,8 @@ func (f fixtures) make(name string, made map[string]string) string {
 		return f.run(session)
 	case "user_id":
 		return f.user()
+	case "provider_id":
+		return f.provider()
 	default:
 		return "none_0"
 	}
@@ -64,6 +66,15 @@ func (c *client) user() string {
 	var u struct{ User struct{ ID string } }
 	c.must("POST", "/admin/users", "", map[string]any{"name": "U", "email": newEmail(), "roles": []string{"viewer"}}, &u)
 	return u.User.ID
+}
+
+// provider is one that can be asked and does not answer, and that offers a model
+// all the same, since the settings say so.
+func (c *client) provider() string {
+	c.must("PUT", "/settings", "", map[string]any{"providers": []map[string]any{
+		{"provider_id": "ollama", "base_url": "http://127.0.0.1:1", "models": []string{"m"}},
+	}}, nil)
+	return "ollama"
 }
 
 func (c *client) message(session string) string {
@@ -103,12 +114,10 @@ func (f fixtures) body(t testing.TB, o api.Operation, made map[string]string) ma
 		t.Fatalf("%s takes no object", o.ID)
 	}
 	if len(body) == 0 { // nothing is required: one member will do, best a text
-		for _, name := range slices.Sorted(keys(schema.Properties)) {
-			if s := schema.Properties[name].Value; len(body) == 0 || s.Type.Is("string") {
-				clear(body)
-				body[name] = sample(s)
-			}
-		}
+		names := slices.Sorted(keys(schema.Properties))
+		i := slices.IndexFunc(names, func(name string) bool { return schema.Properties[name].Value.Type.Is("string") })
+		name := names[max(i, 0)]
+		body[name] = sample(schema.Properties[name].Value)
 	}
 	switch o.Name {
 	case "Login":
@@ -119,8 +128,14 @@ func (f fixtures) body(t testing.TB, o api.Operation, made map[string]string) ma
 		return map[string]any{"path": "/stream/sessions/sess_0"}
 	case "CreateUser":
 		body["email"] = newEmail()
+	case "UpdateSettings":
+		body["default_model_id"] = newEmail() // what changes nothing is not remembered under its key
+	case "ScanProviders":
+		return map[string]any{"include": []string{f.provider()}}
 	case "CreateSession":
 		body["provider_id"], body["model_id"] = "custom", "m"
+	case "UpdateSettings": // a change, each time
+		return map[string]any{"ui": map[string]any{"theme": newEmail()}}
 	case "StartRun":
 		return newRun(f.message(made["session_id"]))
 	}
