@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/g4fagent/g4fagent/internal/esnode/engine"
@@ -187,6 +188,7 @@ func TestAppendIsRefused(t *testing.T) {
 	for name, spoil := range map[string]func(*engine.Append){
 		"without a stream":          func(a *engine.Append) { a.Stream = "" },
 		"to $$":                     func(a *engine.Append) { a.Stream = "$$" },
+		"to a name that is endless": func(a *engine.Append) { a.Stream = strings.Repeat("n", 1<<17) },
 		"to a name that is no text": func(a *engine.Append) { a.Stream = "\xff" },
 		"with an empty type":        func(a *engine.Append) { a.Events[0].Type = "" },
 		"with an empty id":          func(a *engine.Append) { a.Events[0].ID = [16]byte{} },

@@ -145,6 +145,9 @@ func (e *Engine) follow(ctx context.Context, watch *storage.Watch, f follower, y
 				err = e.log.Err()
 			}
 		}
+		if err != nil && ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
 		if err != nil {
 			yield(Message{}, err)
 			return

@@ -37,9 +37,9 @@ type streamState struct {
 // commit that is not yet safe, and must not outlive it.
 //
 // The error is decide's own if it failed (nothing is written then), ctx's if it
-// ended before decide ran, or one that matches ErrFailed or ErrClosed. Once
-// decide has returned nil the wait does not heed ctx, which could only leave
-// the caller without an answer to a commit that is made.
+// ended before, or one that matches ErrFailed or ErrClosed. Once decide has put
+// events the wait does not heed ctx, which could only leave the caller without
+// an answer to a commit that is made.
 func (l *Log) Commit(ctx context.Context, decide func(*Tx) error) error {
 	if err := l.enter(); err != nil {
 		return err
@@ -50,7 +50,10 @@ func (l *Log) Commit(ctx context.Context, decide func(*Tx) error) error {
 		if errors.Is(err, ErrFailed) || tx == nil {
 			return err
 		}
-		return errors.Join(err, l.await(ctx, restsOn))
+		if unsafe := l.await(ctx, restsOn); unsafe != nil {
+			return unsafe
+		}
+		return err
 	}
 	if len(tx.events) == 0 {
 		return l.await(ctx, restsOn)
@@ -72,7 +75,8 @@ func (l *Log) apply(ctx context.Context, decide func(*Tx) error) (tx *Tx, restsO
 	}
 	tx = &Tx{log: l, created: l.now().UnixNano() / 100, first: l.next, next: l.next, last: l.last}
 	if err := decide(tx); err != nil || len(tx.events) == 0 {
-		return tx, l.last, errors.Join(err, tx.discard())
+		tx.discard()
+		return tx, l.last, err
 	}
 	tx.writeStates()
 	if err := l.applyBatch(tx.batch); err != nil {
@@ -119,19 +123,16 @@ func (l *Log) settle(tx *Tx) error {
 	}
 	l.head.publish(tx.last, tx.streams)
 	l.notify(Committed{Events: len(tx.events), Bytes: tx.bytes(), Wait: time.Since(start)})
-	if err := tx.batch.Close(); err != nil {
-		return fmt.Errorf("release a commit's batch: %w", err)
-	}
+	release(tx.batch)
 	return nil
 }
 
 func (tx *Tx) bytes() int { return int(tx.next - tx.first) }
 
-func (tx *Tx) discard() error {
-	if tx.batch == nil {
-		return nil
+func (tx *Tx) discard() {
+	if tx.batch != nil {
+		release(tx.batch)
 	}
-	return tx.batch.Close()
 }
 
 // Stream reads a stream's state, as put in this commit if it was; one that was

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -180,6 +182,16 @@ func TestLog(t *testing.T) {
 			if _, err := storage.Open(storage.Options{FS: fs, Dir: dir, Logger: quiet}); err == nil {
 				t.Errorf("%s: it was opened twice", name)
 			}
+		}
+	})
+
+	t.Run("keeps its folder to its owner", func(t *testing.T) {
+		t.Parallel()
+		dir := filepath.Join(t.TempDir(), "data", "log")
+		mustPut(t, openOn(t, storage.Options{Dir: dir}), "s", 1)
+		info, err := os.Stat(dir)
+		if err != nil || info.Mode().Perm() != 0o700 {
+			t.Fatalf("got %v, %v", info, err)
 		}
 	})
 

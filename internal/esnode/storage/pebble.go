@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
 const (
@@ -35,7 +37,11 @@ func (l *Log) openPebble(o Options) error {
 		FormatMajorVersion: pebbleFormat,
 		Logger:             pebbleLogger{log: l},
 	}
-	options.EnsureDefaults() // the disk, watched for slowness, if FS is nil
+	if options.FS == nil {
+		options.FS = privateFS{vfs.Default}
+		options.WithFSDefaults() // notices when the disk is slow
+	}
+	options.EnsureDefaults()
 	for i := range options.Levels {
 		options.Levels[i].FilterPolicy = bloom.FilterPolicy(bloomBits)
 	}
@@ -70,6 +76,15 @@ func (l *Log) openPebble(o Options) error {
 		return fmt.Errorf("open the store in %s: %w", o.Dir, l.Err())
 	}
 }
+
+// privateFS makes folders for their owner alone: the log holds what people wrote.
+type privateFS struct{ vfs.FS }
+
+func (p privateFS) MkdirAll(dir string, perm os.FileMode) error {
+	return p.FS.MkdirAll(dir, perm&0o700)
+}
+
+func (p privateFS) Unwrap() vfs.FS { return p.FS }
 
 // pebbleLogger turns Pebble's fatal errors into the log's failure.
 type pebbleLogger struct{ log *Log }
