@@ -21,6 +21,9 @@ const (
 	// Other nodes may append to the same stream: a conflict is decided again.
 	maxConflicts   = 10
 	conflictBudget = time.Second
+	// reachWithin is how long a command waits for a log that is away, before it has
+	// appended anything.
+	reachWithin = 2 * time.Second
 )
 
 // target is the stream that a command decides on.
@@ -91,16 +94,11 @@ func decideInLane[S folder[S, E], E eventschema.Event](
 	if err := a.askAhead(ctx); err != nil {
 		return Receipt{}, err
 	}
-	entered := time.Now()
-	leave, err := h.lanes.Enter(ctx, t.stream)
+	leave, err := h.enter(ctx, t.stream)
 	if err != nil {
 		return Receipt{}, err
 	}
 	defer leave()
-	h.log.ObserveLaneWait(time.Since(entered))
-	if ctx.Err() != nil { // the lane may have come free at the same moment
-		return Receipt{}, fmt.Errorf("wait for the lane of %s: %w", t.stream, ctx.Err())
-	}
 	a.meta.At = h.instant()
 	if err := a.begin(ctx); err != nil {
 		return Receipt{}, err
@@ -121,6 +119,40 @@ func decideInLane[S folder[S, E], E eventschema.Event](
 			return Receipt{}, err
 		}
 	}
+}
+
+// enter waits for the stream's lane, and for the log outside of it: while the log
+// is away, those who wait for the lane must not wait for each other's append as
+// well.
+func (h *Handlers) enter(ctx context.Context, stream string) (leave func(), err error) {
+	for {
+		if err := h.reach(ctx); err != nil {
+			return nil, err
+		}
+		start := time.Now()
+		if leave, err = h.lanes.Enter(ctx, stream); err != nil {
+			return nil, err
+		}
+		h.log.ObserveLaneWait(time.Since(start))
+		switch {
+		case ctx.Err() != nil: // the lane may have come free at the same moment
+			leave()
+			return nil, fmt.Errorf("wait for the lane of %s: %w", stream, ctx.Err())
+		case h.log.Up():
+			return leave, nil
+		}
+		leave()
+	}
+}
+
+// reach waits a moment for a log that is away.
+func (h *Handlers) reach(ctx context.Context) error {
+	if h.log.Up() {
+		return nil
+	}
+	ready, cancel := context.WithTimeout(ctx, reachWithin)
+	defer cancel()
+	return h.log.Ready(ready)
 }
 
 func pause(ctx context.Context, d time.Duration) {

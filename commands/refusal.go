@@ -119,9 +119,9 @@ func (r *Refusals) drain(ctx context.Context, reached bool) {
 		}
 		break
 	}
-	if !reached {
-		e, _ := r.book.close(r.now())
+	if e, counted := r.book.close(r.now()); counted || len(r.queue) > 0 {
 		r.logger.ErrorContext(ctx, "refusals not recorded", slog.Int("waiting", len(r.queue)), slog.Any("counted", e.ByCode))
+		r.book.reopen(e)
 	}
 }
 

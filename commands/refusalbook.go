@@ -113,6 +113,9 @@ func (b *refusalBook) close(now time.Time) (eventschema.RefusalsSummarized, bool
 
 // reopen takes a summary back that could not be recorded.
 func (b *refusalBook) reopen(e eventschema.RefusalsSummarized) {
+	if len(e.ByCode) == 0 {
+		return
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.open(e.From)
