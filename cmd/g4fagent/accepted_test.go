@@ -137,8 +137,8 @@ func TestAcceptedIsProjected(t *testing.T) {
 		}
 		accepted++
 	})
-	if accepted == 0 {
-		t.Error("nothing was accepted")
+	if accepted < 10 {
+		t.Errorf("only %d requests were accepted", accepted)
 	}
 	var health struct {
 		OK     bool

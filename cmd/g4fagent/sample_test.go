@@ -134,8 +134,6 @@ func (f fixtures) body(t testing.TB, o api.Operation, made map[string]string) ma
 		return map[string]any{"include": []string{f.provider()}}
 	case "CreateSession":
 		body["provider_id"], body["model_id"] = "custom", "m"
-	case "UpdateSettings": // a change, each time
-		return map[string]any{"ui": map[string]any{"theme": newEmail()}}
 	case "StartRun":
 		return newRun(f.message(made["session_id"]))
 	}
