@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"io/fs"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -47,14 +49,14 @@ func (u *upstream) serve(w http.ResponseWriter, r *http.Request) {
 	case key != providerKey || r.Header.Get("X-Team") != providerTeam:
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(http.StatusUnauthorized)
-		fmt.Fprintf(w, `{"error":{"message":"Incorrect API key provided: %s"}}`, key)
+		_, _ = fmt.Fprintf(w, `{"error":{"message":"Incorrect API key provided: %s"}}`, key)
 	case strings.HasSuffix(r.URL.Path, "/models"):
 		w.Header().Set("Content-Type", "application/json")
-		fmt.Fprint(w, `{"data":[{"id":"small","capabilities":["completion"]},{"id":"large","context_length":4096,"capabilities":["completion","vision"]},{"id":"embed"}]}`)
+		_, _ = io.WriteString(w, `{"data":[{"id":"small","capabilities":["completion"]},{"id":"large","context_length":4096,"capabilities":["completion","vision"]},{"id":"embed"}]}`)
 	default:
 		u.answers.Add(1)
 		w.Header().Set("Content-Type", "text/event-stream")
-		fmt.Fprint(w, `data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{"content":"Hello"},"finish_reason":"stop"}]}`+"\n\ndata: [DONE]\n\n")
+		_, _ = io.WriteString(w, `data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{"content":"Hello"},"finish_reason":"stop"}]}`+"\n\ndata: [DONE]\n\n")
 	}
 }
 
@@ -71,11 +73,10 @@ func (a admins) put(settings map[string]any) answer {
 // anything, and ollama where nobody is.
 func custom(members map[string]any) map[string]any {
 	entry := map[string]any{"provider_id": "custom"}
-	for name, value := range members {
-		entry[name] = value
-	}
+	maps.Copy(entry, members)
 	return map[string]any{"providers": []any{
-		entry, map[string]any{"provider_id": "openai", "enabled": false},
+		entry,
+		map[string]any{"provider_id": "openai", "enabled": false},
 		map[string]any{"provider_id": "ollama", "base_url": "http://127.0.0.1:1"},
 	}}
 }

@@ -11,8 +11,8 @@ import (
 	"unicode"
 )
 
-func refused(field, format string, args ...any) error {
-	return ErrInvalid.Saying("%s %s.", field, fmt.Sprintf(format, args...)).With("field", field)
+func refused(field, why string) error {
+	return ErrInvalid.Saying("%s %s.", field, why).With("field", field)
 }
 
 // check holds the members that mean something to the platform to what they mean.

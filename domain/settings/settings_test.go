@@ -67,8 +67,6 @@ func mustTell(t *testing.T, past []event, want ...string) {
 	}
 }
 
-func ptr[T any](v T) *T { return &v }
-
 func TestTheDefaults(t *testing.T) {
 	t.Parallel()
 	var s settings.State
@@ -146,7 +144,7 @@ func TestUpdate(t *testing.T) {
 			past  []event
 			match int64
 		}{"the defaults": {nil, settings.NoRevision}, "the first change": {past, 0}} {
-			if _, err := state(s.past).Update(json.RawMessage(`{"memory_limit_gb":1}`), ptr(s.match)); err != nil {
+			if _, err := state(s.past).Update(json.RawMessage(`{"memory_limit_gb":1}`), new(s.match)); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
 		}

@@ -91,9 +91,13 @@ func TestCursorsAreExactInEveryClient(t *testing.T) {
 		n        int
 		want     int64
 	}{
-		{0, 0, 0}, {0, 1023, 1023}, {1, 0, 1024},
+		{0, 0, 0},
+		{0, 1023, 1023},
+		{1, 0, 1024},
 		{last, eventschema.MaxSettingsChanges - 1, 1<<53 - 1},
-		{last + 1, 0, -1}, {math.MaxUint64, 0, -1}, {1, eventschema.MaxSettingsChanges, -1},
+		{last + 1, 0, -1},
+		{math.MaxUint64, 0, -1},
+		{1, eventschema.MaxSettingsChanges, -1},
 	} {
 		got, err := settings.CursorOf(tt.position, tt.n)
 		if refused := err != nil; refused != (tt.want < 0) || !refused && got != tt.want {

@@ -58,7 +58,8 @@ func TestScan(t *testing.T) {
 		r.settings.set("custom", u.config())
 		found, err := r.Scan(t.Context(), []string{"nobody", "custom", "openai", "custom"})
 		want := []roster.Presence{
-			{ProviderID: "openai", Asked: true}, {ProviderID: "custom", Asked: true},
+			{ProviderID: "openai", Asked: true},
+			{ProviderID: "custom", Asked: true},
 			{ProviderID: "nobody", Reason: "There is no such model provider."},
 		}
 		if d := cmp.Diff(want, found); err != nil || d != "" {
