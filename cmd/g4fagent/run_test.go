@@ -2,6 +2,8 @@ package main_test
 
 import (
 	"encoding/json"
+	"io"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -119,7 +121,8 @@ func TestRunsOutliveTheProcess(t *testing.T) {
 			c := s.login()
 			c.configure(mock)
 			session := c.session(c.project())
-			s.stop() // in order: what was reacted to is not reacted to again
+			s.completed("start_journal") // nothing is left to react to but the run
+			s.stop()
 			s.start("G4FAGENT_FAILPOINT=" + place + ":1")
 			c = s.login()
 			run, answered := c.question(session, "q")
@@ -157,6 +160,24 @@ func TestRunsOutliveTheProcess(t *testing.T) {
 			}
 		})
 	}
+}
+
+// completed waits until a job of a kind is done.
+func (s *server) completed(kind string) {
+	s.t.Helper()
+	line := `g4fagent_jobs_total{kind="` + kind + `",outcome="done"} 1`
+	for deadline := time.Now().Add(startIn); time.Now().Before(deadline); <-time.After(50 * time.Millisecond) {
+		res, err := http.Get(strings.TrimSuffix(s.url, "/api/v1") + "/metrics")
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		raw, err := io.ReadAll(res.Body)
+		res.Body.Close()
+		if err == nil && strings.Contains(string(raw), line) {
+			return
+		}
+	}
+	s.t.Fatalf("no job %s was done", kind)
 }
 
 // oneAnswer looks at the session as others see it: one question, one answer.
