@@ -5,13 +5,14 @@ package eventlog
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"math"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/uuid"
 
 	"github.com/g4fagent/g4fagent/eventschema"
@@ -115,6 +116,10 @@ type Receipt struct {
 	Position Position
 }
 
+// lenient accepts what encoding/json does, which other programs write metadata
+// with.
+var lenient = json.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+
 // parseMeta reads custom metadata. An event that is not ours has none of our
 // fields, and version 0, which no catalogue decodes.
 func parseMeta(raw []byte) (Meta, error) {
@@ -122,7 +127,7 @@ func parseMeta(raw []byte) (Meta, error) {
 	if len(raw) == 0 {
 		return m, nil
 	}
-	if err := json.Unmarshal(raw, &m); err != nil {
+	if err := json.Unmarshal(raw, &m, lenient); err != nil {
 		return Meta{}, fmt.Errorf("read event metadata: %w", err)
 	}
 	return m, nil
