@@ -4,7 +4,9 @@ package feed
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -22,12 +24,13 @@ type Feed struct {
 	position eventlog.Position
 	moved    chan struct{} // closed, and replaced, when position changes
 	live     bool
-	since    time.Time // of the last change of live
+	since    time.Time // of the last change of live, zero before the first
+	begun    chan struct{}
 }
 
 // New makes a feed of log.
 func New(log *eventlog.Log, now func() time.Time) *Feed {
-	return &Feed{log: log, now: now, moved: make(chan struct{}), since: now()}
+	return &Feed{log: log, now: now, moved: make(chan struct{}), begun: make(chan struct{})}
 }
 
 // Watch adds a watcher. It must be added before Run, and never block: everybody
@@ -36,10 +39,7 @@ func (f *Feed) Watch(w func(eventlog.Record)) { f.watchers = append(f.watchers, 
 
 // Run follows the log from its present end until ctx ends.
 func (f *Feed) Run(ctx context.Context) error {
-	if err := f.log.Ready(ctx); err != nil {
-		return err
-	}
-	head, err := f.log.Head(ctx)
+	head, err := f.head(ctx)
 	if err != nil {
 		return fmt.Errorf("start the feed: %w", err)
 	}
@@ -60,6 +60,19 @@ func (f *Feed) Run(ctx context.Context) error {
 	})
 }
 
+// head is the log's present end, however long the log is away.
+func (f *Feed) head(ctx context.Context) (eventlog.Position, error) {
+	for {
+		if err := f.log.Ready(ctx); err != nil {
+			return eventlog.Position{}, err
+		}
+		head, err := f.log.Head(ctx)
+		if !errors.Is(err, eventlog.ErrUnavailable) || ctx.Err() != nil {
+			return head, err
+		}
+	}
+}
+
 func (f *Feed) advance(p eventlog.Position) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -71,8 +84,23 @@ func (f *Feed) advance(p eventlog.Position) {
 func (f *Feed) setLive(live bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.live != live {
-		f.live, f.since = live, f.now()
+	if f.live == live {
+		return
+	}
+	if f.since.IsZero() {
+		close(f.begun)
+	}
+	f.live, f.since = live, f.now()
+}
+
+// Begun returns once every watcher is told of whatever is appended from then on,
+// or with ctx's error.
+func (f *Feed) Begun(ctx context.Context) error {
+	select {
+	case <-f.begun:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the feed to begin: %w", ctx.Err())
 	}
 }
 
@@ -84,14 +112,19 @@ func (f *Feed) Position() eventlog.Position {
 }
 
 // Silent is how long the feed has been out of touch with the log; zero while it
-// is live.
+// is live, and for ever before it was live for the first time: nobody was told
+// what happened until then.
 func (f *Feed) Silent() time.Duration {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.live {
+	switch {
+	case f.live:
 		return 0
+	case f.since.IsZero():
+		return math.MaxInt64
+	default:
+		return max(f.now().Sub(f.since), 1)
 	}
-	return f.now().Sub(f.since)
 }
 
 // Wait returns once every watcher has seen the log up to p, or with ctx's error.
