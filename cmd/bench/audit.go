@@ -39,7 +39,8 @@ func (b *bench) measureShortAudit(ctx context.Context) error {
 }
 
 // measureAudit compares pages from the start and from the middle of a long log
-// with the same of a short one.
+// with the first of a short one, by the CPU time they take: the two are minutes
+// apart, and what else the machine does changes how long they take.
 func measureAudit(ctx context.Context, b *bench) error {
 	middle, err := b.middle(ctx)
 	if err != nil {
@@ -58,9 +59,9 @@ func measureAudit(ctx context.Context, b *bench) error {
 				part: "audit", what: fmt.Sprintf("%s page of %d, %s, %d events", at.what, auditPage, q.what, b.events), c: 1, ours: f,
 				yardstick: "first page, short log", theirs: b.shortAudit[i],
 			}
-			if l.theirs.p50 > 0 {
-				share := float64(f.p50) / float64(l.theirs.p50)
-				l.verdict, l.goal, l.note = fmt.Sprintf("%.2f × p50", share), "≤ 2.00 ×", met(share <= 2)
+			if l.theirs.cpu > 0 {
+				share := float64(f.cpu) / float64(l.theirs.cpu)
+				l.verdict, l.goal, l.note = fmt.Sprintf("%.2f × CPU", share), "≤ 2.00 ×", met(share <= 2)
 			}
 			b.report.add(l)
 		}

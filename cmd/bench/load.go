@@ -79,18 +79,20 @@ func (b *bench) inTurns(ctx context.Context, first, second []operation) (one, tw
 			return one, two, fmt.Errorf("warm up: %w", err)
 		}
 	}
+	turns := []func() error{
+		func() error { return one.add(ctx, first, b.round) },
+		func() error { return two.add(ctx, second, b.round) },
+	}
 	for i := range b.rounds {
-		if err := one.add(ctx, first, b.round); err != nil {
-			return one, two, err
-		}
-		turn := func() error { return two.add(ctx, second, b.round) }
 		if i == b.rounds-1 {
-			err = b.profiled(ctx, b.round, turn)
-		} else {
-			err = turn()
+			turn := turns[1]
+			turns[1] = func() error { return b.profiled(ctx, b.round, turn) }
 		}
-		if err != nil {
-			return one, two, err
+		// Each is as often the one that follows the other.
+		for j := range turns {
+			if err := turns[(i+b.rounds+1+j)%2](); err != nil {
+				return one, two, err
+			}
 		}
 	}
 	return one, two, nil

@@ -100,7 +100,7 @@ func parse(args []string) (*options, error) {
 	f.BoolVar(&o.keep, "keep", false, "keep the folder")
 	f.StringSliceVar(&o.only, "only", nil, "parts to measure: "+strings.Join(partNames(), ", ")+" (default all)")
 	f.DurationVar(&o.within, "within", 3*time.Minute, "end after this long")
-	f.DurationVar(&o.round, "round", 700*time.Millisecond, "length of one turn of a measurement")
+	f.DurationVar(&o.round, "round", 500*time.Millisecond, "length of one turn of a measurement")
 	f.IntVar(&o.rounds, "rounds", 4, "turns of a measurement, each beside one of its yardstick")
 	f.IntVar(&o.events, "events", 100_000, "events in the log for long, audit, memory and rebuild; the first 100,000 are one session's")
 	f.IntVar(&o.streams, "streams", 1000, "event streams open at a time; one user may have 1,024 unless --server-arg says more")

@@ -42,6 +42,7 @@ func measureMemory(ctx context.Context, b *bench) error {
 	if err := group.Wait(); err != nil {
 		return err
 	}
+	posted.cpu, got.cpu = 0, 0 // it belongs to both
 	what := fmt.Sprintf("beside %d open streams and the other", b.streams)
 	b.report.add(
 		row{part: "memory", what: "POST a message, " + what, c: c, ours: figureOf(&posted), note: laggards(&lagging)},
