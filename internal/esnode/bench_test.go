@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"net"
+	"path/filepath"
 	"slices"
 	"sync/atomic"
 	"syscall"
@@ -12,7 +14,9 @@ import (
 	"time"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
+	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
 	"github.com/google/uuid"
+	"google.golang.org/grpc"
 
 	"github.com/g4fagent/g4fagent/internal/esnode"
 	"github.com/g4fagent/g4fagent/internal/esnode/esnodetest"
@@ -31,6 +35,39 @@ func BenchmarkAppend(b *testing.B) {
 			client := esnodetest.Start(b, onDisk(b)).Client(b)
 			benchmarkAppend(b, client, c)
 		})
+	}
+}
+
+// BenchmarkAppendNothing is what BenchmarkAppend is measured by: the same client
+// and the same calls, answered by a server that stores nothing.
+func BenchmarkAppendNothing(b *testing.B) {
+	for _, c := range []int{1, 16, 64} {
+		b.Run(fmt.Sprintf("c=%d", c), func(b *testing.B) {
+			path := filepath.Join(esnodetest.SocketDir(b), "s")
+			listener, err := new(net.ListenConfig).Listen(b.Context(), "unix", path)
+			if err != nil {
+				b.Fatal(err)
+			}
+			server := grpc.NewServer()
+			streams.RegisterStreamsServer(server, nothing{})
+			go func() { _ = server.Serve(listener) }()
+			b.Cleanup(server.Stop)
+			benchmarkAppend(b, esnodetest.Client(b, "unix:"+path), c)
+		})
+	}
+}
+
+type nothing struct {
+	streams.UnimplementedStreamsServer
+}
+
+func (nothing) Append(call streams.Streams_AppendServer) error {
+	for {
+		if _, err := call.Recv(); err != nil {
+			return call.SendAndClose(&streams.AppendResp{Result: &streams.AppendResp_Success_{Success: &streams.AppendResp_Success{
+				PositionOption: &streams.AppendResp_Success_Position{Position: &streams.AppendResp_Position{}},
+			}}})
+		}
 	}
 }
 
