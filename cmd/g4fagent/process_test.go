@@ -45,8 +45,12 @@ func build(m *testing.M) int {
 		fmt.Fprintf(os.Stderr, "build the program: %v\n%s", err, out)
 		return 1
 	}
-	defer endShared()
-	return m.Run()
+	code := m.Run()
+	if err := endShared(); err != nil {
+		fmt.Fprintf(os.Stderr, "--- FAIL: the shared server: %v\n", err)
+		return max(code, 1)
+	}
+	return code
 }
 
 const (

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/netip"
+	"os/exec"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,6 +20,7 @@ type suite struct {
 	testing.TB
 
 	cleanups []func()
+	server   *server // nil until a test needed it
 }
 
 func (s *suite) Helper()                   {}
@@ -35,6 +37,7 @@ var (
 	sharedServer = sync.OnceValue(func() *server {
 		s := newServer(&everyTest, "--trusted-proxy", "127.0.0.0/8", "--log-level", "debug")
 		s.start("G4FAGENT_API_KEY=" + apiKey)
+		everyTest.server = s
 		return s
 	})
 	sharedAdmin = sync.OnceValue(func() string { return sharedServer().login().token })
@@ -42,11 +45,35 @@ var (
 
 const apiKey = "key-of-the-service-account-4f0d1b"
 
-// endShared ends what sharedServer started.
-func endShared() {
-	for _, cleanup := range everyTest.cleanups {
-		cleanup()
+// endShared ends what sharedServer started. After all that the tests did to it,
+// the server must end in order, with a clean log and clean read models.
+func endShared() error {
+	if everyTest.server == nil {
+		return nil
 	}
+	defer func() {
+		for _, cleanup := range everyTest.cleanups {
+			cleanup()
+		}
+	}()
+	s := everyTest.server
+	code := s.stop()
+	said := s.out.String()
+	for line := range strings.Lines(said) {
+		failed := strings.Contains(line, "level=ERROR") && !strings.Contains(line, "code=not_implemented")
+		if failed || strings.Contains(line, "DATA RACE") || strings.HasPrefix(line, "panic:") {
+			_, rest, _ := strings.Cut(said, line)
+			return fmt.Errorf("it said %s%.4000s", line, rest)
+		}
+	}
+	if code != 0 {
+		return fmt.Errorf("exit code %d\n%s", code, tail(said, 40))
+	}
+	out, err := exec.Command(binary, "fsck", "--data-dir", s.dir, "--log-level", "error").CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("fsck: %w\n%s", err, out)
+	}
+	return nil
 }
 
 var addresses atomic.Uint32
