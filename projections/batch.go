@@ -13,6 +13,7 @@ import (
 // a time and only while that handler runs.
 type Batch struct {
 	statements []statement
+	last       map[*Projector]int // of statements, by owner
 	owner      *Projector
 	record     *eventlog.Record
 	refused    error
@@ -22,14 +23,15 @@ type statement struct {
 	sql    string
 	args   []any
 	owner  *Projector
-	record *eventlog.Record
+	record *eventlog.Record // nil when it is not one record's alone
+	table  *Table           // that it adds rows to, if Insert made it
 }
 
 // Exec queues a statement. It runs after every statement queued before it and in
 // the same transaction as the checkpoint; whatever it returns is not read. The
 // text should be a constant: each one is prepared once per connection.
 func (b *Batch) Exec(sql string, args ...any) {
-	b.statements = append(b.statements, statement{sql: sql, args: args, owner: b.owner, record: b.record})
+	b.queue(statement{sql: sql, args: args, owner: b.owner, record: b.record})
 }
 
 // Fail says that the event cannot be projected. Its projector stops there.

@@ -25,8 +25,11 @@ func Projector() *projections.Projector {
 	return projections.New("audit_v1", schema, projections.OnEach(audited, index)...)
 }
 
+var table = projections.NewTable("audit_v1",
+	"position bigint", "stream text", "revision bigint", "type text", "project_id text", "actor text", "ts timestamptz")
+
 func index(b *projections.Batch, r eventlog.Record) {
-	b.Exec(`insert into audit_v1 (position, stream, revision, type, project_id, actor, ts) values ($1, $2, $3, $4, $5, $6, $7)`,
+	b.Insert(table,
 		r.Position.Commit, r.Stream, r.Revision, r.Stored.Name, r.Meta.ProjectID, r.Meta.ActorUserID, r.Meta.At)
 }
 

@@ -30,9 +30,11 @@ func Projector() *projections.Projector {
 	)
 }
 
+var table = projections.NewTable("messages_v1",
+	"session_id text", "position bigint", "id text", "project_id text", "run_id text", "role text", "content text", "meta text", "ts timestamptz")
+
 func posted(b *projections.Batch, r eventlog.Record, e eventschema.MessagePosted) {
-	b.Exec(`insert into messages_v1 (session_id, position, id, project_id, run_id, role, content, meta, ts)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+	b.Insert(table,
 		e.SessionID, r.Position.Commit, e.MessageID, e.ProjectID, e.RunID, e.Role, string(e.Content), string(e.Meta), r.Meta.At)
 }
 
