@@ -45,7 +45,7 @@ func NewFilter(o FilterOptions) (*Filter, error) {
 }
 
 // wants is true for every event when there is no filter.
-func (f *Filter) wants(e storage.Event) bool {
+func (f *Filter) wants(e *storage.Event) bool {
 	if f == nil {
 		return true
 	}

@@ -61,7 +61,7 @@ func (e *Engine) judgeByMemory(tx *storage.Tx, s target, a Append) (verdict, err
 // judgeByStream compares the ids with those of the events that lie where the
 // append would have gone.
 func judgeByStream(tx *storage.Tx, s target, a Append) (verdict, error) {
-	var last storage.Event
+	var last *storage.Event
 	for i := range a.Events {
 		revision := uint64(int64(a.Expected) + 1 + int64(i))
 		event, found, err := tx.Event(s.name, revision)
@@ -82,7 +82,7 @@ func judgeByStream(tx *storage.Tx, s target, a Append) (verdict, error) {
 	return repeated(last), nil
 }
 
-func repeated(event storage.Event) verdict {
+func repeated(event *storage.Event) verdict {
 	return verdict{repeats: true, receipt: Receipt{Revision: int64(event.Revision), Position: event.Position}}
 }
 

@@ -26,24 +26,24 @@ func (e *Engine) resolve(ctx context.Context, event *storage.Event) (Resolved, e
 	if err != nil || !found {
 		return Resolved{Link: event}, err
 	}
-	return Resolved{Event: &target, Link: event}, nil
+	return Resolved{Event: target, Link: event}, nil
 }
 
-func (e *Engine) target(ctx context.Context, link *storage.Event) (storage.Event, bool, error) {
+func (e *Engine) target(ctx context.Context, link *storage.Event) (*storage.Event, bool, error) {
 	revision, stream, ok := parseLink(link.Data)
 	if !ok {
-		return storage.Event{}, false, nil
+		return nil, false, nil
 	}
 	w, err := e.window(ctx, stream)
 	if _, deleted := errors.AsType[*DeletedError](err); deleted {
-		return storage.Event{}, false, nil
+		return nil, false, nil
 	}
 	if err != nil || revision < w.low || revision > w.Last {
-		return storage.Event{}, false, err
+		return nil, false, err
 	}
 	event, found, err := e.log.Event(stream, uint64(revision))
 	if err != nil || !found || event.Created < w.since {
-		return storage.Event{}, false, err
+		return nil, false, err
 	}
 	return event, true, nil
 }

@@ -64,16 +64,16 @@ type nextPage func(storage.Visit) (more bool, err error)
 // storage before its consumer, who may be slow, sees any of it.
 func (e *Engine) pages(ctx context.Context, count uint64, resolveLinks bool, next nextPage) iter.Seq2[Resolved, error] {
 	return func(yield func(Resolved, error) bool) {
-		var page []storage.Event
+		var page []*storage.Event
 		for more := true; more && count > 0; {
 			var err error
 			page = page[:0]
-			more, err = next(func(event storage.Event) bool {
+			more, err = next(func(event *storage.Event) bool {
 				page = append(page, event.Clone())
 				return uint64(len(page)) < count
 			})
 			for i := range page {
-				r, err := e.asAsked(ctx, &page[i], resolveLinks)
+				r, err := e.asAsked(ctx, page[i], resolveLinks)
 				if !yield(r, err) || err != nil {
 					return
 				}
@@ -148,5 +148,5 @@ func filtered(f *Filter, visit storage.Visit) storage.Visit {
 	if f == nil {
 		return visit
 	}
-	return func(event storage.Event) bool { return !f.wants(event) || visit(event) }
+	return func(event *storage.Event) bool { return !f.wants(event) || visit(event) }
 }

@@ -183,8 +183,8 @@ func (f *streamFollower) events(ctx context.Context, w window, dst []Message) ([
 		return dst, true, nil
 	}
 	from, last := max(f.next, uint64(w.low)), uint64(w.Last)
-	var page []storage.Event
-	next, err := f.engine.log.ScanStream(f.stream, from, last, w.since, func(event storage.Event) bool {
+	var page []*storage.Event
+	next, err := f.engine.log.ScanStream(f.stream, from, last, w.since, func(event *storage.Event) bool {
 		page = append(page, event.Clone())
 		return true
 	})
@@ -204,7 +204,7 @@ func (f *streamFollower) closing(ctx context.Context, w window, dst []Message, c
 	if err != nil || !found {
 		return dst, false, errors.Join(err, closed)
 	}
-	return append(dst, Message{Kind: EventAppeared, Resolved: Resolved{Event: &event}}), false, closed
+	return append(dst, Message{Kind: EventAppeared, Resolved: Resolved{Event: event}}), false, closed
 }
 
 func (f *streamFollower) caughtUp(dst []Message) []Message { return dst }
@@ -226,9 +226,9 @@ func (f *allFollower) page(ctx context.Context, dst []Message) ([]Message, bool,
 	if f.never || f.next > head {
 		return dst, true, nil
 	}
-	var page []storage.Event
+	var page []*storage.Event
 	var marks []mark
-	next, err := f.engine.log.ScanAll(f.next, head, func(event storage.Event) bool {
+	next, err := f.engine.log.ScanAll(f.next, head, func(event *storage.Event) bool {
 		if f.filter.wants(event) {
 			page = append(page, event.Clone())
 		}
@@ -280,9 +280,9 @@ func (f *allFollower) caughtUp(dst []Message) []Message {
 }
 
 // appeared makes messages of a page's events.
-func (e *Engine) appeared(ctx context.Context, dst []Message, page []storage.Event, resolveLinks bool) ([]Message, error) {
-	for i := range page {
-		r, err := e.asAsked(ctx, &page[i], resolveLinks)
+func (e *Engine) appeared(ctx context.Context, dst []Message, page []*storage.Event, resolveLinks bool) ([]Message, error) {
+	for _, event := range page {
+		r, err := e.asAsked(ctx, event, resolveLinks)
 		if err != nil {
 			return dst, err
 		}

@@ -20,7 +20,7 @@ type Tx struct {
 	first   uint64
 	next    uint64
 	last    uint64
-	events  []Event
+	events  []*Event
 	streams []string // that got events, for those who watch them
 	states  []streamState
 	applied []func()
@@ -148,7 +148,7 @@ func (tx *Tx) Stream(name string) (Stream, error) {
 
 // Event reads one event of a stream that an earlier commit put, with memory of
 // its own.
-func (tx *Tx) Event(stream string, revision uint64) (Event, bool, error) {
+func (tx *Tx) Event(stream string, revision uint64) (*Event, bool, error) {
 	return tx.log.event(stream, revision)
 }
 
@@ -171,9 +171,11 @@ func (tx *Tx) Put(stream string, revision uint64, e *NewEvent) (position uint64)
 	appendIndexValue(op.Value[:0], indexEntry{position: position, created: tx.created})
 	tx.finish(op)
 
+	event := view(position, record)
+	event.owned = true
 	tx.last = position
 	tx.next += uint64(size)
-	tx.events = append(tx.events, view(position, record, true))
+	tx.events = append(tx.events, &event)
 	if !slices.Contains(tx.streams, stream) {
 		tx.streams = append(tx.streams, stream)
 	}

@@ -50,7 +50,7 @@ func TestCorruption(t *testing.T) {
 		return errors.Join(closer.Close(), db.Set(key, changed, pebble.Sync))
 	}
 	scans := func(log *storage.Log) map[string]error {
-		keep := func(storage.Event) bool { return true }
+		keep := func(*storage.Event) bool { return true }
 		_, forward := all(log)
 		_, back := log.ScanAllBack(log.Head(), keep)
 		_, streamForward := log.ScanStream(stream, 0, 4, 0, keep)
@@ -118,7 +118,7 @@ func TestCorruption(t *testing.T) {
 			fourth = p[3]
 			return db.Delete(eventKey(p[2]), pebble.Sync)
 		})
-		_, err := log.ScanAll(fourth, log.Head(), func(storage.Event) bool { return true })
+		_, err := log.ScanAll(fourth, log.Head(), func(*storage.Event) bool { return true })
 		expect(t, map[string]error{"all": err})
 	})
 

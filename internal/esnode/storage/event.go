@@ -35,18 +35,20 @@ type Event struct {
 }
 
 // Clone is e with memory of its own.
-func (e Event) Clone() Event {
+func (e *Event) Clone() *Event {
 	if e.owned {
 		return e
 	}
 	raw := make([]byte, len(e.raw))
 	copy(raw, e.raw)
-	return view(e.Position, raw, true)
+	c := view(e.Position, raw)
+	c.owned = true
+	return &c
 }
 
 // Size is the record's length in bytes, which is also the distance to the
 // position that follows it.
-func (e Event) Size() uint64 { return uint64(len(e.raw)) }
+func (e *Event) Size() uint64 { return uint64(len(e.raw)) }
 
 // A record is
 //
@@ -107,11 +109,11 @@ func decodeRecord(position uint64, record []byte) (Event, error) {
 	if names+uint64(binary.BigEndian.Uint32(record[46:])) > uint64(len(record)-recordHeaderLen) {
 		return Event{}, fmt.Errorf("record at %d is shorter than it says: %w", position, ErrCorrupt)
 	}
-	return view(position, record, false), nil
+	return view(position, record), nil
 }
 
 // view is a sound record as an event.
-func view(position uint64, record []byte, owned bool) Event {
+func view(position uint64, record []byte) Event {
 	body := record[recordHeaderLen:]
 	part := func(at int) []byte {
 		n := binary.BigEndian.Uint32(record[at:])
@@ -130,6 +132,5 @@ func view(position uint64, record []byte, owned bool) Event {
 		Metadata: part(46),
 		Data:     body,
 		raw:      record,
-		owned:    owned,
 	}
 }

@@ -55,8 +55,8 @@ func all(log *storage.Log) ([]storage.Event, error) {
 	var events []storage.Event
 	head := log.Head()
 	for from := uint64(1); from <= head; {
-		next, err := log.ScanAll(from, head, func(e storage.Event) bool {
-			events = append(events, e.Clone())
+		next, err := log.ScanAll(from, head, func(e *storage.Event) bool {
+			events = append(events, *e.Clone())
 			return true
 		})
 		if err != nil {
@@ -163,7 +163,7 @@ func TestLog(t *testing.T) {
 			mustPut(t, log, name, 2)
 		}
 		var got []string
-		if _, err := log.ScanStream("a", 0, 1, 0, func(e storage.Event) bool {
+		if _, err := log.ScanStream("a", 0, 1, 0, func(e *storage.Event) bool {
 			got = append(got, string(e.Stream))
 			return true
 		}); err != nil {

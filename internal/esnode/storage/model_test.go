@@ -148,8 +148,8 @@ func (m *model) readAll(t *rapid.T) {
 	var got []storage.Event
 	for next := from; next <= m.head(); {
 		n := 0
-		after, err := m.log.ScanAll(next, m.head(), func(e storage.Event) bool {
-			got = append(got, e.Clone())
+		after, err := m.log.ScanAll(next, m.head(), func(e *storage.Event) bool {
+			got = append(got, *e.Clone())
 			n++
 			return n < stop
 		})
@@ -167,8 +167,8 @@ func (m *model) readAllBack(t *rapid.T) {
 	var got []storage.Event
 	for next := from; next > 0; {
 		n := 0
-		before, err := m.log.ScanAllBack(next, func(e storage.Event) bool {
-			got = append(got, e.Clone())
+		before, err := m.log.ScanAllBack(next, func(e *storage.Event) bool {
+			got = append(got, *e.Clone())
 			n++
 			return n < stop
 		})
@@ -203,8 +203,8 @@ func (m *model) readStream(t *rapid.T) {
 	name, low, high := m.span(t)
 	var got []storage.Event
 	for next := low; next <= high; {
-		after, err := m.log.ScanStream(name, next, high, 0, func(e storage.Event) bool {
-			got = append(got, e.Clone())
+		after, err := m.log.ScanStream(name, next, high, 0, func(e *storage.Event) bool {
+			got = append(got, *e.Clone())
 			return len(got)%3 != 0
 		})
 		if err != nil {
@@ -220,8 +220,8 @@ func (m *model) readStreamBack(t *rapid.T) {
 	var got []storage.Event
 	for next, more := high, true; more; {
 		var err error
-		next, more, err = m.log.ScanStreamBack(name, next, low, 0, func(e storage.Event) bool {
-			got = append(got, e.Clone())
+		next, more, err = m.log.ScanStreamBack(name, next, low, 0, func(e *storage.Event) bool {
+			got = append(got, *e.Clone())
 			return len(got)%3 != 0
 		})
 		if err != nil {

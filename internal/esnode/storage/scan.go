@@ -18,7 +18,7 @@ const (
 
 // Visit sees one event, a view that ends with the call, and says whether to go
 // on to the next.
-type Visit func(Event) bool
+type Visit func(*Event) bool
 
 // ScanAll visits events of the log in order, from the first at or after from up
 // to and including to, which must not be above the head. It stops after a page.
@@ -38,7 +38,7 @@ func (l *Log) ScanAll(from, to uint64, visit Visit) (next uint64, err error) {
 	return l.scanAll(from, to, visit)
 }
 
-func visitAll(events []Event, from uint64, visit Visit) (next uint64) {
+func visitAll(events []*Event, from uint64, visit Visit) (next uint64) {
 	next = from
 	p := page{}
 	for _, e := range events {
@@ -70,17 +70,16 @@ func (l *Log) scanAll(from, to uint64, visit Visit) (next uint64, err error) {
 	} else {
 		ok = it.First()
 	}
-	p := page{}
+	p, e := page{}, Event{}
 	for ; ok && expected <= to; ok = it.Next() {
-		e, err := eventAt(it)
-		if err != nil {
+		if e, err = eventAt(it); err != nil {
 			return expected, err
 		}
 		if e.Position != expected {
 			return expected, holeError(expected, e.Position)
 		}
 		expected = e.Position + e.Size()
-		if !visit(e) || p.full(e) {
+		if !visit(&e) || p.full(&e) {
 			return expected, nil
 		}
 	}
@@ -109,11 +108,10 @@ func (l *Log) ScanAllBack(from uint64, visit Visit) (next uint64, err error) {
 		return from, fmt.Errorf("scan the log: %w", err)
 	}
 	defer release(it)
-	p := page{}
+	p, e := page{}, Event{}
 	end := uint64(0) // where the event must end that precedes the last visited
 	for ok := it.SeekLT(appendEventKey(nil, from+1)); ok; ok = it.Prev() {
-		e, err := eventAt(it)
-		if err != nil {
+		if e, err = eventAt(it); err != nil {
 			return from, err
 		}
 		if end != 0 && e.Position+e.Size() != end {
@@ -121,7 +119,7 @@ func (l *Log) ScanAllBack(from uint64, visit Visit) (next uint64, err error) {
 		}
 		end = e.Position
 		from = e.Position - 1
-		if !visit(e) || p.full(e) {
+		if !visit(&e) || p.full(&e) {
 			return from, nil
 		}
 	}
@@ -151,7 +149,7 @@ func (l *Log) ScanStream(name string, from, to uint64, since int64, visit Visit)
 		return from, err
 	}
 	defer s.close()
-	p := page{}
+	p, e := page{}, Event{}
 	for ok := s.index.First(); ok; ok = s.index.Next() {
 		entry, err := s.entry(from)
 		if err != nil {
@@ -161,11 +159,10 @@ func (l *Log) ScanStream(name string, from, to uint64, since int64, visit Visit)
 		if entry.created < since {
 			continue
 		}
-		e, err := s.event(entry)
-		if err != nil {
+		if e, err = s.event(entry); err != nil {
 			return from, err
 		}
-		if !visit(e) || p.full(e) {
+		if !visit(&e) || p.full(&e) {
 			return from, nil
 		}
 	}
@@ -189,18 +186,17 @@ func (l *Log) ScanStreamBack(name string, from, to uint64, since int64, visit Vi
 		return from, false, err
 	}
 	defer s.close()
-	p := page{}
+	p, e := page{}, Event{}
 	for ok := s.index.Last(); ok; ok = s.index.Prev() {
 		entry, err := s.entry(from)
 		if err != nil {
 			return from, false, err
 		}
 		if entry.created >= since {
-			e, err := s.event(entry)
-			if err != nil {
+			if e, err = s.event(entry); err != nil {
 				return from, false, err
 			}
-			if !visit(e) || p.full(e) {
+			if !visit(&e) || p.full(&e) {
 				return from - 1, from > to, nil
 			}
 		}
@@ -230,9 +226,9 @@ func (l *Log) Stream(ctx context.Context, name string) (Stream, error) {
 
 // Event reads one event of a stream, with memory of its own. The caller knows
 // from Stream that the revision is durable.
-func (l *Log) Event(stream string, revision uint64) (Event, bool, error) {
+func (l *Log) Event(stream string, revision uint64) (*Event, bool, error) {
 	if err := l.enter(); err != nil {
-		return Event{}, false, err
+		return nil, false, err
 	}
 	defer l.leave()
 	return l.event(stream, revision)
@@ -253,32 +249,32 @@ func (l *Log) stream(name string) (Stream, error) {
 	return decodeStream(name, value)
 }
 
-func (l *Log) event(stream string, revision uint64) (Event, bool, error) {
+func (l *Log) event(stream string, revision uint64) (*Event, bool, error) {
 	value, closer, err := l.db.Get(appendIndexKey(make([]byte, 0, indexKeyLen(stream)), stream, revision))
 	if errors.Is(err, pebble.ErrNotFound) {
-		return Event{}, false, nil
+		return nil, false, nil
 	}
 	if err != nil {
-		return Event{}, false, fmt.Errorf("find event %d of stream %q: %w", revision, stream, err)
+		return nil, false, fmt.Errorf("find event %d of stream %q: %w", revision, stream, err)
 	}
 	entry, err := decodeIndexValue(value)
 	if err := errors.Join(err, closer.Close()); err != nil {
-		return Event{}, false, fmt.Errorf("find event %d of stream %q: %w", revision, stream, err)
+		return nil, false, fmt.Errorf("find event %d of stream %q: %w", revision, stream, err)
 	}
 	record, closer, err := l.db.Get(appendEventKey(make([]byte, 0, eventKeyLen), entry.position))
 	if errors.Is(err, pebble.ErrNotFound) {
-		return Event{}, false, missingError(stream, revision)
+		return nil, false, missingError(stream, revision)
 	}
 	if err != nil {
-		return Event{}, false, fmt.Errorf("read event %d of stream %q: %w", revision, stream, err)
+		return nil, false, fmt.Errorf("read event %d of stream %q: %w", revision, stream, err)
 	}
 	defer release(closer)
 	e, err := decodeRecord(entry.position, record)
 	if err != nil {
-		return Event{}, false, err
+		return nil, false, err
 	}
 	if e.Revision != revision || string(e.Stream) != stream {
-		return Event{}, false, strayError(stream, revision, e)
+		return nil, false, strayError(stream, revision, &e)
 	}
 	return e.Clone(), true, nil
 }
@@ -289,7 +285,7 @@ type page struct {
 	bytes  uint64
 }
 
-func (p *page) full(e Event) bool {
+func (p *page) full(e *Event) bool {
 	p.events++
 	p.bytes += e.Size()
 	return p.events >= pageEvents || p.bytes >= pageBytes
@@ -324,7 +320,7 @@ func missingError(stream string, revision uint64) error {
 	return fmt.Errorf("event %d of stream %q is missing: %w", revision, stream, ErrCorrupt)
 }
 
-func strayError(stream string, revision uint64, e Event) error {
+func strayError(stream string, revision uint64, e *Event) error {
 	return fmt.Errorf("in place of event %d of stream %q lies event %d of %q: %w",
 		revision, stream, e.Revision, e.Stream, ErrCorrupt)
 }

@@ -66,7 +66,7 @@ func (s *streamScan) event(entry indexEntry) (Event, error) {
 		return Event{}, missingError(s.name, entry.revision)
 	}
 	if e.Revision != entry.revision || string(e.Stream) != s.name {
-		return Event{}, strayError(s.name, entry.revision, e)
+		return Event{}, strayError(s.name, entry.revision, &e)
 	}
 	return e, nil
 }

@@ -20,12 +20,12 @@ const (
 // for more than the published head.
 type tail struct {
 	mu     sync.RWMutex
-	events []Event // with memory of their own; the first dropped are before start
+	events []*Event // with memory of their own; those before start are dropped
 	start  int
 	bytes  uint64
 }
 
-func (t *tail) add(events []Event) {
+func (t *tail) add(events []*Event) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, e := range events {
@@ -34,7 +34,7 @@ func (t *tail) add(events []Event) {
 	}
 	for n := len(t.events) - t.start; n > 0 && (n > tailEvents || t.bytes > tailBytes); n-- {
 		t.bytes -= t.events[t.start].Size()
-		t.events[t.start] = Event{}
+		t.events[t.start] = nil
 		t.start++
 	}
 	if t.start > tailEvents {
@@ -45,14 +45,14 @@ func (t *tail) add(events []Event) {
 
 // between gives the events from the first at or after from up to and including
 // to, and false if the tail does not reach back that far.
-func (t *tail) between(from, to uint64) ([]Event, bool) {
+func (t *tail) between(from, to uint64) ([]*Event, bool) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	held := t.events[t.start:]
 	if len(held) == 0 || held[0].Position > from {
 		return nil, false
 	}
-	at := func(e Event, position uint64) int {
+	at := func(e *Event, position uint64) int {
 		if e.Position < position {
 			return -1
 		}
