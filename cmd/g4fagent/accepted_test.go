@@ -69,7 +69,7 @@ func drawBody(t *rapid.T, texts, objects, lists []string) string {
 	var members []string
 	add := func(name, kind string, right func() string) {
 		if kind == "required" || rapid.Bool().Draw(t, "has "+name) {
-			value := ""
+			var value string
 			if rapid.IntRange(0, 9).Draw(t, "odd "+name) == 0 {
 				value = anyJSON(t, 1)
 			} else {

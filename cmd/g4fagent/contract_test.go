@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -45,19 +46,18 @@ func (c contract) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	if strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream") {
-		return res, c.hold(r, sent, res, nil)
+		return res, c.hold(r.Context(), r, sent, res, nil)
 	}
 	got, err := io.ReadAll(res.Body)
-	res.Body.Close()
-	if err != nil {
+	if err = errors.Join(err, res.Body.Close()); err != nil {
 		return nil, fmt.Errorf("read the answer: %w", err)
 	}
 	res.Body = io.NopCloser(bytes.NewReader(got))
-	return res, c.hold(r, sent, res, got)
+	return res, c.hold(r.Context(), r, sent, res, got)
 }
 
 // hold reports on the test what breaks the contract. Its error is always nil.
-func (c contract) hold(r *http.Request, sent []byte, res *http.Response, got []byte) error {
+func (c contract) hold(ctx context.Context, r *http.Request, sent []byte, res *http.Response, got []byte) error {
 	broken := func(format string, args ...any) {
 		c.t.Errorf("%s %s: %d: %s\nsent: %.400s\ngot: %.600s", r.Method, r.URL.Path, res.StatusCode, fmt.Sprintf(format, args...), sent, got)
 	}
@@ -74,7 +74,7 @@ func (c contract) hold(r *http.Request, sent []byte, res *http.Response, got []b
 		e.refusal()
 	}
 	if e.known {
-		e.document()
+		e.document(ctx)
 	} else if res.StatusCode < http.StatusBadRequest {
 		broken("an operation that the document does not have")
 	}
@@ -180,7 +180,7 @@ func (e exchanged) refusalHeaders() {
 }
 
 // document holds the exchange to the operation's schemas, and to its headers.
-func (e exchanged) document() {
+func (e exchanged) document(ctx context.Context) {
 	doc := documents()
 	item := doc.answers.Paths.Value(e.operation.Path)
 	input := &openapi3filter.RequestValidationInput{
@@ -195,14 +195,14 @@ func (e exchanged) document() {
 		RequestValidationInput: input, Status: e.res.StatusCode, Header: e.res.Header,
 		Body: io.NopCloser(bytes.NewReader(e.got)), Options: input.Options,
 	}
-	if err := openapi3filter.ValidateResponse(context.Background(), response); err != nil {
+	if err := openapi3filter.ValidateResponse(ctx, response); err != nil {
 		e.broken("the answer is not the documented one: %v", err)
 	}
 	if e.res.StatusCode >= http.StatusMultipleChoices {
 		return
 	}
 	e.headers(input.Route.Operation)
-	e.request(doc.requests, *input)
+	e.request(ctx, doc.requests, *input)
 }
 
 // headers are there where the document promises them, but for those of which it
@@ -222,11 +222,11 @@ func (e exchanged) headers(o *openapi3.Operation) {
 }
 
 // request holds what was accepted to the document.
-func (e exchanged) request(doc *openapi3.T, input openapi3filter.RequestValidationInput) {
+func (e exchanged) request(ctx context.Context, doc *openapi3.T, input openapi3filter.RequestValidationInput) {
 	if e.operation.Body == api.JSONBody && e.operation.BodyRequired && len(e.sent) == 0 {
 		e.broken("accepted without its body")
 	}
-	r := e.r.Clone(context.Background())
+	r := e.r.Clone(ctx)
 	r.Body = io.NopCloser(bytes.NewReader(e.sent))
 	if len(e.sent) > 0 && e.operation.Body == api.JSONBody {
 		r.Header.Set("Content-Type", "application/json") // which the server does not ask for
@@ -236,7 +236,7 @@ func (e exchanged) request(doc *openapi3.T, input openapi3filter.RequestValidati
 	item := doc.Paths.Value(e.operation.Path)
 	input.Request, input.Options = r, &options
 	input.Route = &routers.Route{Spec: doc, Path: e.operation.Path, PathItem: item, Method: e.operation.Method, Operation: item.GetOperation(e.operation.Method)}
-	if err := openapi3filter.ValidateRequest(context.Background(), &input); err != nil {
+	if err := openapi3filter.ValidateRequest(ctx, &input); err != nil {
 		e.broken("accepted, but not what the document allows: %v", err)
 	}
 }
@@ -331,7 +331,7 @@ func TestContract(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_ = c.hold(r, []byte(test.sent), &http.Response{StatusCode: test.status, Header: header}, []byte(test.got))
+			_ = c.hold(t.Context(), r, []byte(test.sent), &http.Response{StatusCode: test.status, Header: header}, []byte(test.got))
 			if heard.failed != test.broken {
 				t.Errorf("broken is %v: %s", heard.failed, heard.text)
 			}

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -33,7 +34,7 @@ func build(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	// The program's own Postgres runs as another account when the test is root.
 	if err := os.Chmod(dir, 0o711); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -73,9 +74,8 @@ type server struct {
 
 // output keeps what a process says, for the test that fails.
 type output struct {
-	mu   sync.Mutex
-	buf  bytes.Buffer
-	line chan string
+	mu  sync.Mutex
+	buf bytes.Buffer
 }
 
 func (o *output) Write(p []byte) (int, error) {
@@ -92,7 +92,7 @@ func (o *output) String() string {
 
 func newServer(t testing.TB, args ...string) *server {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "g4fagent-data")
+	dir, err := os.MkdirTemp("", "g4fagent-data") //nolint:usetesting // Postgres's account may not enter a test's own folder
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,7 +160,7 @@ func (s *server) ready() {
 		if m := apiLine.FindStringSubmatch(s.out.String()); m != nil {
 			s.url = m[1]
 			if res, err := http.Get(strings.TrimSuffix(s.url, "/api/v1") + "/readyz"); err == nil {
-				res.Body.Close()
+				_ = res.Body.Close() // the status is all
 				if res.StatusCode == http.StatusOK {
 					return
 				}
@@ -293,9 +293,8 @@ func (c *client) do(ctx context.Context, method, path, key string, body any) (an
 	if err != nil {
 		return answer{}, err
 	}
-	defer res.Body.Close()
 	raw, err := io.ReadAll(res.Body)
-	return answer{res.StatusCode, res.Header, raw}, err
+	return answer{res.StatusCode, res.Header, raw}, errors.Join(err, res.Body.Close())
 }
 
 // must asks and fails the test unless the answer is a success.
@@ -368,18 +367,17 @@ func (c *client) stream(ctx context.Context, path, lastID string) (<-chan frame,
 	if lastID != "" {
 		req.Header.Set("Last-Event-ID", lastID)
 	}
-	res, err := c.ask(req)
+	res, err := c.ask(req) //nolint:bodyclose // whoever reads the frames closes it
 	if err != nil {
 		return nil, err
 	}
 	if res.StatusCode != http.StatusOK {
-		res.Body.Close()
-		return nil, fmt.Errorf("stream answered %d", res.StatusCode)
+		return nil, errors.Join(fmt.Errorf("stream answered %d", res.StatusCode), res.Body.Close())
 	}
 	frames := make(chan frame, 1024)
 	go func() {
 		defer close(frames)
-		defer res.Body.Close()
+		defer func() { _ = res.Body.Close() }()
 		var f frame
 		for lines := bufio.NewScanner(res.Body); lines.Scan(); {
 			switch name, value, _ := strings.Cut(lines.Text(), ": "); {

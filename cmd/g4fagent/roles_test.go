@@ -59,6 +59,7 @@ func TestRoles(t *testing.T) {
 
 // on is the client in another test.
 func (c *client) on(t testing.TB) *client {
+	t.Helper()
 	s := *c.server
 	s.t = t
 	return &client{server: &s, token: c.token, address: c.address}
@@ -110,7 +111,7 @@ func nowhere(path string) string {
 func recorded(t *testing.T, address, id, code string, refused map[string]string) {
 	t.Helper()
 	auditor := admin(t)
-	one, counted := 0, 0
+	var one, counted int
 	for deadline := time.Now().Add(30 * time.Second); ; <-time.After(250 * time.Millisecond) {
 		one = 0
 		for _, a := range all[audited](auditor, "/audit?type=access.denied") {

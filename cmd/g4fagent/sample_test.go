@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -27,15 +28,13 @@ func (f fixtures) path(o api.Operation) (path string, made map[string]string) {
 			parts[i] = made[name]
 		}
 	}
-	path = strings.Join(parts, "/")
-	separator := "?"
+	query := url.Values{}
 	for _, ref := range parametersOf(o) {
 		if ref.Value.In == "query" && ref.Value.Required {
-			path += separator + ref.Value.Name + "=sample"
-			separator = "&"
+			query.Set(ref.Value.Name, "sample")
 		}
 	}
-	return path, made
+	return strings.TrimSuffix(strings.Join(parts, "/")+"?"+query.Encode(), "?"), made
 }
 
 func parametersOf(o api.Operation) openapi3.Parameters {

@@ -54,7 +54,7 @@ func TestSecretsAreKept(t *testing.T) {
 	if !strings.Contains(said, session) {
 		t.Error("the server's log has not even the session's id")
 	}
-	for name, secret := range map[string]string(secrets) {
+	for name, secret := range secrets {
 		if strings.Contains(said, secret) {
 			t.Errorf("the %s is in the server's output", name)
 		}

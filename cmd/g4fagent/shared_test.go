@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -154,9 +155,8 @@ func (c *client) send(method, path, body string, headers ...string) answer {
 	if err != nil {
 		t.Fatalf("%s %s: %v", method, path, err)
 	}
-	defer res.Body.Close()
 	raw, err := io.ReadAll(res.Body)
-	if err != nil {
+	if err = errors.Join(err, res.Body.Close()); err != nil {
 		t.Fatalf("%s %s: %v", method, path, err)
 	}
 	return answer{res.StatusCode, res.Header, raw}

@@ -3,6 +3,7 @@ package main_test
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -149,8 +150,7 @@ func TestWire(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		res.Body.Close()
-		if res.StatusCode != 200 {
+		if err := res.Body.Close(); err != nil || res.StatusCode != 200 {
 			t.Errorf("answered %d", res.StatusCode)
 		}
 	})
@@ -173,9 +173,8 @@ func (c *client) outside(path string) answer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer res.Body.Close()
 	raw, err := io.ReadAll(res.Body)
-	if err != nil {
+	if err = errors.Join(err, res.Body.Close()); err != nil {
 		t.Fatal(err)
 	}
 	return answer{res.StatusCode, res.Header, raw}
@@ -193,21 +192,26 @@ func pipelined(t *testing.T, c *client) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	t.Cleanup(func() { _ = conn.Close() })
 	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
 	smuggled := "GET /api/v1/me HTTP/1.1\r\nHost: h\r\n\r\n"
-	fmt.Fprintf(conn, "POST /api/v1/projects HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", len(smuggled), smuggled)
-	fmt.Fprintf(conn, "GET /api/v1/health HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+	requests := fmt.Sprintf("POST /api/v1/projects HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", len(smuggled), smuggled)
+	requests += "GET /api/v1/health HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
+	if _, err := io.WriteString(conn, requests); err != nil {
+		t.Fatal(err)
+	}
 	var statuses []int
 	for reader := bufio.NewReader(conn); ; {
 		res, err := http.ReadResponse(reader, nil)
 		if err != nil {
 			break
 		}
-		_, _ = io.Copy(io.Discard, res.Body)
-		res.Body.Close()
+		_, err = io.Copy(io.Discard, res.Body)
+		if err = errors.Join(err, res.Body.Close()); err != nil {
+			t.Fatal(err)
+		}
 		statuses = append(statuses, res.StatusCode)
 	}
 	if !slices.Equal(statuses, []int{401, 200}) {
