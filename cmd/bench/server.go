@@ -36,7 +36,8 @@ type server struct {
 	pprof       string // where it serves profiles, if it does
 
 	cmd     *exec.Cmd
-	out     *output
+	out     *output  // what it says about itself
+	log     *os.File // its log, at the default level
 	exited  chan struct{}
 	address string // host:port
 	base    string // path of the API
@@ -69,20 +70,25 @@ func (o *output) String() string {
 // start starts a process and logs in.
 func (s *server) start(ctx context.Context) error {
 	s.out, s.exited = &output{}, make(chan struct{})
-	args := append([]string{"serve", "--data-dir", s.dir, "--host", "127.0.0.1", "--port", "0", "--log-level", "warn"}, s.args...)
+	args := append([]string{"serve", "--data-dir", s.dir, "--host", "127.0.0.1", "--port", "0"}, s.args...)
 	if s.pprof != "" {
 		args = append(args, "--pprof", s.pprof)
 	}
 	s.cmd = exec.Command(s.binary, args...) //nolint:gosec,noctx // the operator's binary; stop ends it in order
 	s.cmd.Env = append(os.Environ(), "G4FAGENT_ADMIN_PASSWORD="+password)
-	s.cmd.Stdout, s.cmd.Stderr = s.out, s.out
+	var err error
+	if s.log, err = os.Create(s.dir + ".log"); err != nil {
+		s.cmd = nil
+		return fmt.Errorf("make the server's log: %w", err)
+	}
+	s.cmd.Stdout, s.cmd.Stderr = s.out, s.log
 	if err := s.cmd.Start(); err != nil {
 		s.cmd = nil
-		return fmt.Errorf("start the server: %w", err)
+		return errors.Join(fmt.Errorf("start the server: %w", err), s.log.Close())
 	}
 	go s.watch(s.cmd, s.exited)
 	if err := s.await(ctx); err != nil {
-		return fmt.Errorf("%w; the server said:\n%s", err, s.out)
+		return fmt.Errorf("%w; the server's last words:\n%s", err, s.lastWords())
 	}
 	// A login outlives the process that gave it.
 	if s.token != "" {
@@ -175,9 +181,23 @@ func (s *server) stop() error {
 		return fmt.Errorf("the server did not end within %s", stopBound)
 	}
 	if code := s.cmd.ProcessState.ExitCode(); code != 0 {
-		return fmt.Errorf("the server ended with code %d and said:\n%s", code, s.out)
+		return fmt.Errorf("the server ended with code %d; its last words:\n%s", code, s.lastWords())
 	}
-	return nil
+	return s.log.Close()
+}
+
+// lastWords is the end of the server's log.
+func (s *server) lastWords() string {
+	const enough = 2 << 10
+	info, err := s.log.Stat()
+	if err != nil {
+		return err.Error()
+	}
+	end := make([]byte, min(info.Size(), enough))
+	if _, err := s.log.ReadAt(end, info.Size()-int64(len(end))); err != nil {
+		return err.Error()
+	}
+	return string(end)
 }
 
 // request is a request of an operation, as bytes.
