@@ -91,13 +91,13 @@ func (b *bench) middle(ctx context.Context) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }() // nothing is left to be sent
 	post := b.server.request(http.MethodPost, "/sessions/"+b.seeded.session+"/messages", message("{}"))
 	res, err := c.send(post)
 	if err != nil {
 		return 0, err
 	}
-	defer res.Body.Close()
+	defer func() { _ = res.Body.Close() }() // it was read
 	var head int64
 	if _, err := fmt.Sscan(res.Header.Get("X-Commit-Position"), &head); err != nil {
 		return 0, fmt.Errorf("read the log's head: %w", err)

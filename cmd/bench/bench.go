@@ -39,7 +39,7 @@ func open(ctx context.Context, o *options) (_ *bench, err error) {
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, b.close())
+			err = errors.Join(err, b.close(ctx))
 		}
 	}()
 	// Postgres may run as another account, which must reach its own folder below.
@@ -70,8 +70,9 @@ func open(ctx context.Context, o *options) (_ *bench, err error) {
 
 func (b *bench) data() string { return filepath.Join(b.folder, "data") }
 
-func (b *bench) close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), closeBound)
+// close ends everything and removes the folder, whatever became of ctx.
+func (b *bench) close(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeBound)
 	defer cancel()
 	var errs []error
 	if b.server != nil {

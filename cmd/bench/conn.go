@@ -77,7 +77,7 @@ func (c *conn) exchange(request []byte, keep bool) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	defer res.Body.Close()
+	defer func() { _ = res.Body.Close() }() // it was read
 	a := reply{status: res.StatusCode, lagging: res.Header.Get("X-Read-Model") != ""}
 	if keep || a.status != http.StatusOK {
 		a.body, err = io.ReadAll(res.Body)

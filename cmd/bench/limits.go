@@ -78,7 +78,7 @@ func (b *bench) measureDisk(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("open a file: %w", err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // nobody reads it
 	block := make([]byte, 4<<10)
 	var s sample
 	err = s.add(ctx, []operation{func(ctx context.Context) error {

@@ -58,7 +58,7 @@ func (b *bench) measureFirst(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }() // nothing is left to be sent
 	post := b.server.request(http.MethodPost, "/sessions/"+b.seeded.session+"/messages", message("{}"))
 	var s sample
 	if err := s.once(ctx, func(context.Context) error {

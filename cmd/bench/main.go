@@ -88,8 +88,8 @@ func run(ctx context.Context) error {
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		err = fmt.Errorf("%w (%w)", err, cause)
 	}
-	b.report.write(os.Stdout)
-	return errors.Join(err, b.close())
+	fmt.Print(b.report)
+	return errors.Join(err, b.close(ctx))
 }
 
 func parse(args []string) (*options, error) {

@@ -48,7 +48,7 @@ func writeProfile(ctx context.Context, address, name string, d time.Duration) er
 	if err != nil {
 		return fmt.Errorf("ask for a profile: %w", err)
 	}
-	defer res.Body.Close()
+	defer func() { _ = res.Body.Close() }() // it was read
 	raw, err := io.ReadAll(res.Body)
 	if err != nil {
 		return fmt.Errorf("read a profile: %w", err)

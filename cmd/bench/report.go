@@ -3,10 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"runtime"
 	"runtime/debug"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -105,7 +106,7 @@ func bounded(l row, goal time.Duration) row {
 func (l row) cells() []string {
 	c := ""
 	if l.c > 0 {
-		c = fmt.Sprint(l.c)
+		c = strconv.Itoa(l.c)
 	}
 	return []string{
 		l.part, l.what, c, perSecond(l.ours.rate), short(l.ours.p50), short(l.ours.p99), short(l.ours.cpu),
@@ -115,8 +116,8 @@ func (l row) cells() []string {
 
 var head = []string{"part", "what", "c", "per s", "p50", "p99", "CPU", "yardstick", "per s", "p50", "p99", "CPU", "result", "goal", ""}
 
-// write writes everything as a Markdown table.
-func (r *report) write(w io.Writer) {
+// String is everything as a Markdown table.
+func (r *report) String() string {
 	table := [][]string{head}
 	for _, l := range r.rows {
 		table = append(table, l.cells())
@@ -127,18 +128,16 @@ func (r *report) write(w io.Writer) {
 			widths[i] = max(widths[i], len([]rune(cell)))
 		}
 	}
-	fmt.Fprintf(w, "%s, %d CPUs (%s/%s), %s, load average %s before and %s after, %s in all\n\n", r.began.UTC().Format(time.DateTime+" UTC"),
-		runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, goVersion(), r.before, r.after, time.Since(r.began).Round(time.Second))
-	for i, cells := range table {
-		fmt.Fprintln(w, line(cells, widths))
-		if i == 0 {
-			rule := make([]string, len(head))
-			for j := range rule {
-				rule[j] = strings.Repeat("-", max(widths[j], 1))
-			}
-			fmt.Fprintln(w, line(rule, widths))
-		}
+	rule := make([]string, len(head))
+	for i := range rule {
+		rule[i] = strings.Repeat("-", max(widths[i], 1))
 	}
+	lines := []string{fmt.Sprintf("%s, %d CPUs (%s/%s), %s, load average %s before and %s after, %s in all", r.began.UTC().Format(time.DateTime+" UTC"),
+		runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, goVersion(), r.before, r.after, time.Since(r.began).Round(time.Second)), ""}
+	for _, cells := range slices.Insert(table, 1, rule) {
+		lines = append(lines, line(cells, widths))
+	}
+	return strings.Join(lines, "\n") + "\n"
 }
 
 func goVersion() string {

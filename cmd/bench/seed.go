@@ -68,7 +68,7 @@ func (s *server) reach(ctx context.Context, head eventlog.Position) error {
 	if err != nil {
 		return err
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }() // nothing is left to be sent
 	get := s.request(http.MethodGet, "/projects?limit=1", "", "X-Min-Position: "+head.String())
 	for ctx.Err() == nil {
 		a, err := c.exchange(get, false)

@@ -162,7 +162,7 @@ func (s *server) ready(ctx context.Context) bool {
 	if err != nil {
 		return false
 	}
-	defer res.Body.Close()
+	defer func() { _ = res.Body.Close() }() // it was read
 	return res.StatusCode == http.StatusOK
 }
 
@@ -222,7 +222,7 @@ func (s *server) ask(ctx context.Context, method, path string, body, into any) e
 	if err != nil {
 		return err
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }() // nothing is left to be sent
 	a, err := c.exchange(s.request(method, path, raw), true)
 	if err != nil {
 		return err

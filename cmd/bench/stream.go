@@ -46,7 +46,7 @@ func (s *server) follow(ctx context.Context, sessions []string, n int) (*watcher
 			}
 			w.conns[i] = c
 			w.reading.Go(func() {
-				defer res.Body.Close()
+				defer func() { _ = res.Body.Close() }() // it was read
 				w.read(res.Body)
 			})
 			return nil
@@ -198,7 +198,7 @@ func (s *server) postDue(ctx context.Context, sessions []string, due <-chan int,
 	if err != nil {
 		return err
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }() // nothing is left to be sent
 	for n := range due {
 		at := began.Add(time.Duration(n) * gap).UnixNano()
 		body := message(fmt.Sprintf(`{"sent":%d}`, at))
