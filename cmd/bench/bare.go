@@ -76,8 +76,8 @@ func serveBareOn(ctx context.Context, db *postgres.DB) error {
 	}
 	gin.SetMode(gin.ReleaseMode)
 	engine := gin.New()
-	engine.GET("/sessions/:id", func(c *gin.Context) { bareItem(c.Request.Context(), c, db) })
-	engine.GET("/sessions/:id/messages", func(c *gin.Context) { bareList(c.Request.Context(), c, db) })
+	engine.GET("/sessions/:id", bare{db}.item)
+	engine.GET("/sessions/:id/messages", bare{db}.list)
 	server := &http.Server{Handler: engine, ReadHeaderTimeout: exchangeBound}
 	go func() {
 		<-ctx.Done()
@@ -109,9 +109,12 @@ func fillBare(ctx context.Context, db *postgres.DB) error {
 	return nil
 }
 
-func bareItem(ctx context.Context, c *gin.Context, db *postgres.DB) {
+// bare answers requests.
+type bare struct{ db *postgres.DB }
+
+func (b bare) item(c *gin.Context) {
 	var r bareRow
-	err := db.Pool().QueryRow(ctx, `select id, project_id, title, status, provider_id, model_id, config, memory, tags, created_at, updated_at
+	err := b.db.Pool().QueryRow(c.Request.Context(), `select id, project_id, title, status, provider_id, model_id, config, memory, tags, created_at, updated_at
 		from sessions where id = $1`, c.Param("id")).Scan(
 		&r.ID, &r.ProjectID, &r.Title, &r.Status, &r.ProviderID, &r.ModelID, &r.Config, &r.Memory, &r.Tags, &r.CreatedAt, &r.UpdatedAt)
 	if err != nil {
@@ -121,8 +124,8 @@ func bareItem(ctx context.Context, c *gin.Context, db *postgres.DB) {
 	c.JSON(http.StatusOK, r)
 }
 
-func bareList(ctx context.Context, c *gin.Context, db *postgres.DB) {
-	rows, err := db.Pool().Query(ctx, `select id, session_id, role, content, meta, ts
+func (b bare) list(c *gin.Context) {
+	rows, err := b.db.Pool().Query(c.Request.Context(), `select id, session_id, role, content, meta, ts
 		from messages where session_id = $1 and position > 0 order by position limit $2`, c.Param("id"), barePage)
 	if err != nil {
 		c.Status(http.StatusInternalServerError)
