@@ -59,8 +59,8 @@ func (h *Handlers) countAdmin(ctx context.Context, userID string, counts bool) e
 	return err
 }
 
-// remains reports whether an account administers after a change too.
-func remains(s user.State, c user.Change) bool {
+// remains reports whether an administrator still is one after a change.
+func remains(c user.Change) bool {
 	if c.Roles != nil && !slices.Contains(*c.Roles, adminRole) {
 		return false
 	}

@@ -60,7 +60,7 @@ func TestConsequencesNameTheirCause(t *testing.T) {
 	t.Run("also when the server acts by itself", func(t *testing.T) {
 		t.Parallel()
 		orphan := eventlog.Record{ID: added.ID}
-		must(r.UpdateSession(commands.Because(t.Context(), orphan), commands.UpdateSession{SessionID: id, Title: ptr("x")}))(t)
+		must(r.UpdateSession(commands.Because(t.Context(), orphan), commands.UpdateSession{SessionID: id, Title: new("x")}))(t)
 		m := r.records("session-" + id)[1].Meta
 		if m.CausationID != added.ID.String() || m.CorrelationID != added.ID.String() {
 			t.Errorf("the cause is told as %+v", m)
@@ -143,12 +143,12 @@ func TestNothingIsAnsweredFromAStaleCache(t *testing.T) {
 		a := newRig(t)
 		b := rigOn(t, a.log)
 		id := a.project()
-		rename := commands.UpdateProject{ProjectID: id, Name: ptr("b")}
+		rename := commands.UpdateProject{ProjectID: id, Name: new("b")}
 		seen := must(b.UpdateProject(b.someone(), rename))(t).Revision // b's cache is warm
-		must(a.UpdateProject(a.someone(), commands.UpdateProject{ProjectID: id, Name: ptr("c")}))(t)
+		must(a.UpdateProject(a.someone(), commands.UpdateProject{ProjectID: id, Name: new("c")}))(t)
 		// To b, the version that a made looks like one that never was.
 		match := seen + 1
-		if r := must(b.UpdateProject(b.someone(), commands.UpdateProject{ProjectID: id, Name: ptr("d"), Match: &match}))(t); len(r.Events) != 1 {
+		if r := must(b.UpdateProject(b.someone(), commands.UpdateProject{ProjectID: id, Name: new("d"), Match: &match}))(t); len(r.Events) != 1 {
 			t.Errorf("answer %+v", r)
 		}
 	})
@@ -157,9 +157,9 @@ func TestNothingIsAnsweredFromAStaleCache(t *testing.T) {
 		a := newRig(t)
 		b := rigOn(t, a.log)
 		id := a.project()
-		rename := commands.UpdateProject{ProjectID: id, Name: ptr("b")}
+		rename := commands.UpdateProject{ProjectID: id, Name: new("b")}
 		must(b.UpdateProject(b.someone(), rename))(t)
-		must(a.UpdateProject(a.someone(), commands.UpdateProject{ProjectID: id, Name: ptr("c")}))(t)
+		must(a.UpdateProject(a.someone(), commands.UpdateProject{ProjectID: id, Name: new("c")}))(t)
 		if r := must(b.UpdateProject(b.someone(), rename))(t); len(r.Events) != 1 {
 			t.Errorf("b believes that the name is b still: %+v", r)
 		}
@@ -169,9 +169,9 @@ func TestNothingIsAnsweredFromAStaleCache(t *testing.T) {
 		a := newRig(t)
 		b := rigOn(t, a.log)
 		id := a.project()
-		must(b.UpdateProject(b.someone(), commands.UpdateProject{ProjectID: id, Name: ptr("b")}))(t)
+		must(b.UpdateProject(b.someone(), commands.UpdateProject{ProjectID: id, Name: new("b")}))(t)
 		must(a.DeleteProject(a.someone(), commands.DeleteProject{ProjectID: id}))(t)
-		_, err := b.UpdateProject(b.someone(), commands.UpdateProject{ProjectID: id, Name: ptr("c")})
+		_, err := b.UpdateProject(b.someone(), commands.UpdateProject{ProjectID: id, Name: new("c")})
 		refused(t, err, project.ErrNotFound)
 		_, err = b.CreateSession(b.someone(), newSession(id))
 		refused(t, err, project.ErrNotFound)
@@ -179,7 +179,7 @@ func TestNothingIsAnsweredFromAStaleCache(t *testing.T) {
 	t.Run("what does not exist", func(t *testing.T) {
 		t.Parallel()
 		r := newRig(t)
-		_, err := r.UpdateProject(r.someone(), commands.UpdateProject{ProjectID: "proj_none", Name: ptr("x")})
+		_, err := r.UpdateProject(r.someone(), commands.UpdateProject{ProjectID: "proj_none", Name: new("x")})
 		refused(t, err, project.ErrNotFound)
 		_, err = r.PostMessage(r.someone(), newMessage("sess_none", "x"))
 		refused(t, err, session.ErrNotFound)
@@ -209,7 +209,7 @@ func TestAnAnswerWithoutAnAppendSaysWhereTheStreamIs(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	id := r.project()
-	change := commands.UpdateProject{ProjectID: id, Name: ptr("b")}
+	change := commands.UpdateProject{ProjectID: id, Name: new("b")}
 	first := must(r.UpdateProject(r.someone(), change))(t)
 	again := must(r.UpdateProject(r.someone(), change))(t)
 	if len(again.Events) != 0 || again.Revision != first.Revision || again.Position != first.Position || again.Replayed {

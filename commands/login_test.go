@@ -1,6 +1,7 @@
 package commands_test
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -75,7 +76,7 @@ func TestLoginsThatFailAreAlike(t *testing.T) {
 		},
 		"a disabled account": func(r *rig, _ *int) error {
 			id := r.user("bob@example.org", "viewer")
-			must(r.UpdateUser(r.someone(), commands.UpdateUser{UserID: id, Disabled: ptr(true)}))(r.t)
+			must(r.UpdateUser(r.someone(), commands.UpdateUser{UserID: id, Disabled: new(true)}))(r.t)
 			_, err := r.LogInWithPassword(r.someone(), "bob@example.org", "secret")
 			return err
 		},
@@ -103,7 +104,7 @@ func TestLoginsThatFailAreAlike(t *testing.T) {
 			r.user(email, "viewer")
 			stop := r.record()
 			err := try(r, &nobody)
-			if err != error(commands.ErrInvalidCredentials) {
+			if !errors.Is(err, error(commands.ErrInvalidCredentials)) {
 				t.Errorf("error is %#v", err)
 			}
 			if r.throttle.succeeded != 0 {
@@ -194,24 +195,24 @@ func TestARefreshEndsWithWhatEndsTheLogin(t *testing.T) {
 		}
 	}
 	ends := map[string]func(r *rig, id string) error{
-		"another password": change(commands.UpdateUser{Password: ptr("other")}),
-		"disabled":         change(commands.UpdateUser{Disabled: ptr(true)}),
+		"another password": change(commands.UpdateUser{Password: new("other")}),
+		"disabled":         change(commands.UpdateUser{Disabled: new(true)}),
 		"disabled and enabled again": func(r *rig, id string) error {
-			if err := change(commands.UpdateUser{Disabled: ptr(true)})(r, id); err != nil {
+			if err := change(commands.UpdateUser{Disabled: new(true)})(r, id); err != nil {
 				return err
 			}
-			return change(commands.UpdateUser{Disabled: ptr(false)})(r, id)
+			return change(commands.UpdateUser{Disabled: new(false)})(r, id)
 		},
 		"deleted": func(r *rig, id string) error {
 			_, err := r.DeleteUser(r.someone(), commands.DeleteUser{UserID: id})
 			return err
 		},
 		"another password, long ago": func(r *rig, id string) error {
-			if err := change(commands.UpdateUser{Password: ptr("other")})(r, id); err != nil {
+			if err := change(commands.UpdateUser{Password: new("other")})(r, id); err != nil {
 				return err
 			}
 			for i := range 40 {
-				if err := change(commands.UpdateUser{Name: ptr(strings.Repeat("x", i+1))})(r, id); err != nil {
+				if err := change(commands.UpdateUser{Name: new(strings.Repeat("x", i+1))})(r, id); err != nil {
 					return err
 				}
 			}
@@ -243,7 +244,7 @@ func TestARefreshEndsWithWhatEndsTheLogin(t *testing.T) {
 			}
 		}
 		l := mustLogIn(t, r)
-		if err := change(commands.UpdateUser{Name: ptr("Ada L.")})(r, id); err != nil {
+		if err := change(commands.UpdateUser{Name: new("Ada L.")})(r, id); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := r.RefreshLogin(r.by(request{user: "-"}), l.RefreshToken); err != nil {
@@ -290,7 +291,7 @@ func TestAnAPIKey(t *testing.T) {
 		t.Errorf("the login is %+v, recorded as %+v", claims, m)
 	}
 	for _, wrong := range []string{"", "x", other, strings.Replace(key, "gak_", "rtk_", 1)} {
-		if _, err := r.LogInWithAPIKey(ctx, wrong); err != error(commands.ErrInvalidCredentials) {
+		if _, err := r.LogInWithAPIKey(ctx, wrong); !errors.Is(err, error(commands.ErrInvalidCredentials)) {
 			t.Errorf("with %q: %v", wrong, err)
 		}
 	}
@@ -300,7 +301,7 @@ func TestAnAPIKey(t *testing.T) {
 	}
 	_, err = r.RefreshLogin(ctx, l.RefreshToken)
 	refused(t, err, login.ErrInvalidRefreshToken)
-	if _, err := r.LogInWithAPIKey(ctx, key); err != error(commands.ErrInvalidCredentials) {
+	if _, err := r.LogInWithAPIKey(ctx, key); !errors.Is(err, error(commands.ErrInvalidCredentials)) {
 		t.Errorf("with the old key: %v", err)
 	}
 	if l, err = r.LogInWithAPIKey(ctx, other); err != nil {

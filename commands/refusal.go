@@ -115,7 +115,7 @@ func (r *Refusals) drain(ctx context.Context, reached bool) {
 			reached = r.record(ctx, r.batch(first))
 			continue
 		default:
-			reached = r.summarize(ctx)
+			r.summarize(ctx)
 		}
 		break
 	}

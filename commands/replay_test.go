@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 
@@ -107,7 +108,7 @@ var keyed = map[string]func(r *rig) func(ctx context.Context, input string) (com
 	"update a user": func(r *rig) func(context.Context, string) (commands.Receipt, error) {
 		id := r.user("ada@example.org")
 		return func(ctx context.Context, input string) (commands.Receipt, error) {
-			return r.UpdateUser(ctx, commands.UpdateUser{UserID: id, Name: &input, Password: &input, Disabled: ptr(true)})
+			return r.UpdateUser(ctx, commands.UpdateUser{UserID: id, Name: &input, Password: &input, Disabled: new(true)})
 		}
 	},
 	"delete a user": func(r *rig) func(context.Context, string) (commands.Receipt, error) {
@@ -214,11 +215,11 @@ func TestOnlyWhatWasAppendedIsRemembered(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	id := r.project()
-	rename := commands.UpdateProject{ProjectID: id, Name: ptr("p")}
+	rename := commands.UpdateProject{ProjectID: id, Name: new("p")}
 	if receipt := must(r.UpdateProject(r.by(request{key: "k"}), rename))(t); len(receipt.Events) != 0 || receipt.Replayed {
 		t.Fatalf("answer %+v", receipt)
 	}
-	must(r.UpdateProject(r.someone(), commands.UpdateProject{ProjectID: id, Name: ptr("q")}))(t)
+	must(r.UpdateProject(r.someone(), commands.UpdateProject{ProjectID: id, Name: new("q")}))(t)
 	if receipt := must(r.UpdateProject(r.by(request{key: "k"}), rename))(t); len(receipt.Events) != 1 || receipt.Replayed {
 		t.Errorf("answer %+v", receipt)
 	}
@@ -274,7 +275,7 @@ func TestAKeyIsNeverForgotten(t *testing.T) {
 			}
 			x.read(r, stream) // from the 512th on the ring has only some
 		}
-		must(r.PostMessage(r.by(request{key: fmt.Sprint(i)}), newMessage(id, "x")))(t)
+		must(r.PostMessage(r.by(request{key: strconv.Itoa(i)}), newMessage(id, "x")))(t)
 	}
 	if x.asked == 0 {
 		t.Error("the index was never asked")
@@ -352,7 +353,7 @@ func TestACreationIsFoundWithoutAnIndex(t *testing.T) {
 	first := must(r.CreateProject(r.by(request{key: "first"}), newProject("p")))(t)
 	id := written[eventschema.ProjectCreated](t, first).ProjectID
 	for i := range 520 {
-		must(r.UpdateProject(r.by(request{key: fmt.Sprint(i)}), commands.UpdateProject{ProjectID: id, Name: ptr(fmt.Sprint("n", i))}))(t)
+		must(r.UpdateProject(r.by(request{key: strconv.Itoa(i)}), commands.UpdateProject{ProjectID: id, Name: new(fmt.Sprint("n", i))}))(t)
 	}
 	for _, node := range []*rig{r, rigOn(t, r.log)} {
 		replays(t, first, must(node.CreateProject(node.by(request{key: "first"}), newProject("p")))(t))
@@ -373,7 +374,7 @@ func TestAReplayIsTheWholeCommand(t *testing.T) {
 	}
 	project := decoded[eventschema.SessionCreated](t, r.records("session-" + id)[0]).ProjectID
 	other := r.session(project)
-	two := must(r.UpdateUser(r.by(request{key: "k"}), commands.UpdateUser{UserID: r.user("a@example.org"), Name: ptr("x"), Disabled: ptr(true)}))(t)
+	two := must(r.UpdateUser(r.by(request{key: "k"}), commands.UpdateUser{UserID: r.user("a@example.org"), Name: new("x"), Disabled: new(true)}))(t)
 	if len(two.Events) != 2 {
 		t.Fatalf("%d events", len(two.Events))
 	}

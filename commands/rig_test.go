@@ -345,5 +345,3 @@ func together(n int, call func(i int)) {
 	close(start)
 	all.Wait()
 }
-
-func ptr[T any](v T) *T { return &v }

@@ -90,7 +90,7 @@ func TestBelowADeletedProjectNothingIsFound(t *testing.T) {
 		t.Helper()
 		_, err := node.PostMessage(node.someone(), newMessage(id, "x"))
 		refused(t, err, session.ErrNotFound)
-		_, err = node.UpdateSession(node.someone(), commands.UpdateSession{SessionID: id, Title: ptr("x")})
+		_, err = node.UpdateSession(node.someone(), commands.UpdateSession{SessionID: id, Title: new("x")})
 		refused(t, err, session.ErrNotFound)
 		_, err = node.StartRun(node.someone(), newRun(id, "msg_1"))
 		refused(t, err, session.ErrNotFound)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"reflect"
+	"strings"
 	"sync"
 	"time"
 
@@ -297,11 +298,11 @@ func shape(t reflect.Type, depth int) string {
 	case reflect.Pointer, reflect.Slice, reflect.Map:
 		return t.String() + "(" + shape(t.Elem(), depth-1) + ")"
 	case reflect.Struct:
-		s := t.String() + "{"
-		for i := range t.NumField() {
-			s += t.Field(i).Name + " " + shape(t.Field(i).Type, depth-1) + ";"
+		var fields strings.Builder
+		for f := range t.Fields() {
+			fields.WriteString(f.Name + " " + shape(f.Type, depth-1) + ";")
 		}
-		return s + "}"
+		return t.String() + "{" + fields.String() + "}"
 	default:
 		return t.String()
 	}

@@ -191,11 +191,11 @@ func TestASnapshotChangesNoAnswer(t *testing.T) {
 	id := r.session("")
 	finished, open := r.run(id), r.run(id)
 	must(r.CancelRun(r.someone(), finished))(t)
-	must(r.UpdateSession(r.by(request{key: "early", input: "i"}), commands.UpdateSession{SessionID: id, Title: ptr("t"), Tags: ptr([]string{"a"})}))(t)
+	must(r.UpdateSession(r.by(request{key: "early", input: "i"}), commands.UpdateSession{SessionID: id, Title: new("t"), Tags: new([]string{"a"})}))(t)
 	r.fill(id, 700)
 	r.message(id, "x")
 	s.await(t, "session-"+id)
-	must(r.UpdateSession(r.by(request{key: "late", input: "i"}), commands.UpdateSession{SessionID: id, Title: ptr("t2")}))(t)
+	must(r.UpdateSession(r.by(request{key: "late", input: "i"}), commands.UpdateSession{SessionID: id, Title: new("t2")}))(t)
 
 	hash := s.kept["session-"+id].hash
 	without := answers(t, rigOn(t, r.log), id, finished, open)
@@ -234,12 +234,12 @@ func answers(t testing.TB, r *rig, id, finished, open string) []string {
 	add := func(receipt commands.Receipt, err error) {
 		all = append(all, fmt.Sprint(receipt.Revision, receipt.Position, receipt.Replayed, encoded(t, receipt), err))
 	}
-	add(r.UpdateSession(r.someone(), commands.UpdateSession{SessionID: id, Title: ptr("t2"), Tags: ptr([]string{"a"}), Memory: json.RawMessage(`{"m":1}`)}))
-	add(r.UpdateSession(r.someone(), commands.UpdateSession{SessionID: id, Title: ptr("x"), Match: ptr(int64(0))}))
+	add(r.UpdateSession(r.someone(), commands.UpdateSession{SessionID: id, Title: new("t2"), Tags: new([]string{"a"}), Memory: json.RawMessage(`{"m":1}`)}))
+	add(r.UpdateSession(r.someone(), commands.UpdateSession{SessionID: id, Title: new("x"), Match: new(int64(0))}))
 	add(r.CancelRun(r.someone(), finished))
-	add(r.UpdateSession(r.by(request{key: "early", input: "i"}), commands.UpdateSession{SessionID: id, Title: ptr("t")}))
-	add(r.UpdateSession(r.by(request{key: "late", input: "i"}), commands.UpdateSession{SessionID: id, Title: ptr("t2")}))
-	add(r.UpdateSession(r.by(request{key: "early", input: "other"}), commands.UpdateSession{SessionID: id, Title: ptr("t")}))
+	add(r.UpdateSession(r.by(request{key: "early", input: "i"}), commands.UpdateSession{SessionID: id, Title: new("t")}))
+	add(r.UpdateSession(r.by(request{key: "late", input: "i"}), commands.UpdateSession{SessionID: id, Title: new("t2")}))
+	add(r.UpdateSession(r.by(request{key: "early", input: "other"}), commands.UpdateSession{SessionID: id, Title: new("t")}))
 	add(r.StartRun(r.someone(), newRun(id, "msg_none")))
 	_, err := r.Execute(t.Context(), eventlog.Record{Stored: r.requested(id, finished).Stored}, "n")
 	add(commands.Receipt{}, err)

@@ -141,7 +141,7 @@ func (h *Handlers) UpdateUser(ctx context.Context, c UpdateUser) (Receipt, error
 		}
 		change.Verifier = &verifier
 	}
-	if administers(past.State) && !remains(past.State, change) {
+	if administers(past.State) && !remains(change) {
 		if err := h.releaseAdmin(ctx, c.UserID); err != nil {
 			return Receipt{}, err
 		}

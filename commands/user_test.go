@@ -1,8 +1,8 @@
 package commands_test
 
 import (
-	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -25,7 +25,7 @@ func TestAnAddressHasOneAccount(t *testing.T) {
 	together(8, func(i int) {
 		node := []*rig{a, b}[i%2]
 		email := []string{"ada@example.org", "Ada@Example.org", " ADA@EXAMPLE.ORG "}[i%3]
-		_, err := node.CreateUser(node.someone(), commands.CreateUser{Name: fmt.Sprint(i), Email: email, Roles: []string{"viewer"}})
+		_, err := node.CreateUser(node.someone(), commands.CreateUser{Name: strconv.Itoa(i), Email: email, Roles: []string{"viewer"}})
 		mu.Lock()
 		defer mu.Unlock()
 		if err == nil {
@@ -136,16 +136,16 @@ func TestAChangeOfAUserIsToldByItsKind(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	id := r.user("ada@example.org", "viewer")
-	all := commands.UpdateUser{UserID: id, Name: ptr("Ada L."), Roles: ptr([]string{"developer"}), Password: ptr("new"), Disabled: ptr(true), Match: ptr(int64(0))}
+	all := commands.UpdateUser{UserID: id, Name: new("Ada L."), Roles: new([]string{"developer"}), Password: new("new"), Disabled: new(true), Match: new(int64(0))}
 	receipt := must(r.UpdateUser(r.someone(), all))(t)
 	if want := []string{"user.updated", "user.password_changed", "user.disabled"}; !slices.Equal(receipt.Types(), want) {
 		t.Errorf("the change is told as %q", receipt.Types())
 	}
 	_, err := r.UpdateUser(r.someone(), all)
 	refused(t, err, user.ErrPrecondition)
-	_, err = r.UpdateUser(r.someone(), commands.UpdateUser{UserID: id, Password: ptr("weak")})
+	_, err = r.UpdateUser(r.someone(), commands.UpdateUser{UserID: id, Password: new("weak")})
 	refused(t, err, errWeak)
-	_, err = r.UpdateUser(r.someone(), commands.UpdateUser{UserID: "user_none", Password: ptr("weak")})
+	_, err = r.UpdateUser(r.someone(), commands.UpdateUser{UserID: "user_none", Password: new("weak")})
 	refused(t, err, user.ErrNotFound)
 }
 
@@ -165,14 +165,14 @@ func TestSomebodyCanAlwaysAdminister(t *testing.T) {
 		t.Parallel()
 		r := newRig(t)
 		one, two := r.user("a@example.org", "admin"), r.user("b@example.org", "admin", "viewer")
-		must(r.UpdateUser(r.someone(), commands.UpdateUser{UserID: one, Disabled: ptr(true)}))(t)
-		_, err := r.UpdateUser(r.someone(), commands.UpdateUser{UserID: two, Roles: ptr([]string{"viewer"})})
+		must(r.UpdateUser(r.someone(), commands.UpdateUser{UserID: one, Disabled: new(true)}))(t)
+		_, err := r.UpdateUser(r.someone(), commands.UpdateUser{UserID: two, Roles: new([]string{"viewer"})})
 		refused(t, err, installation.ErrLastAdmin)
-		_, err = r.UpdateUser(r.someone(), commands.UpdateUser{UserID: two, Disabled: ptr(true)})
+		_, err = r.UpdateUser(r.someone(), commands.UpdateUser{UserID: two, Disabled: new(true)})
 		refused(t, err, installation.ErrLastAdmin)
 		_, err = r.DeleteUser(r.someone(), commands.DeleteUser{UserID: two})
 		refused(t, err, installation.ErrLastAdmin)
-		must(r.UpdateUser(r.someone(), commands.UpdateUser{UserID: one, Disabled: ptr(false)}))(t)
+		must(r.UpdateUser(r.someone(), commands.UpdateUser{UserID: one, Disabled: new(false)}))(t)
 		must(r.DeleteUser(r.someone(), commands.DeleteUser{UserID: two}))(t)
 		if got := r.admins(); !slices.Equal(got, []string{one}) {
 			t.Errorf("%q can administer", got)
@@ -182,10 +182,10 @@ func TestSomebodyCanAlwaysAdminister(t *testing.T) {
 		t.Parallel()
 		r := newRig(t)
 		one, two := r.user("a@example.org", "admin"), r.user("b@example.org", "admin")
-		wrong := ptr(int64(7))
+		wrong := new(int64(7))
 		_, err := r.DeleteUser(r.someone(), commands.DeleteUser{UserID: one, Match: wrong})
 		refused(t, err, user.ErrPrecondition)
-		_, err = r.UpdateUser(r.someone(), commands.UpdateUser{UserID: two, Disabled: ptr(true), Match: wrong})
+		_, err = r.UpdateUser(r.someone(), commands.UpdateUser{UserID: two, Disabled: new(true), Match: wrong})
 		refused(t, err, user.ErrPrecondition)
 		if got := r.admins(); len(got) != 2 {
 			t.Errorf("%q can administer", got)
@@ -198,7 +198,7 @@ func TestSomebodyCanAlwaysAdminister(t *testing.T) {
 		ids := []string{a.user("a@example.org", "admin"), a.user("b@example.org", "admin"), a.user("c@example.org", "admin")}
 		together(6, func(i int) {
 			node := []*rig{a, b}[i%2]
-			if _, err := node.UpdateUser(node.someone(), commands.UpdateUser{UserID: ids[i/2], Disabled: ptr(true)}); err != nil {
+			if _, err := node.UpdateUser(node.someone(), commands.UpdateUser{UserID: ids[i/2], Disabled: new(true)}); err != nil {
 				refused(t, err, installation.ErrLastAdmin)
 			}
 		})

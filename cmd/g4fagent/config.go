@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -150,13 +151,13 @@ func (c *config) check() error {
 	case c.port < 0 || c.port > 65535:
 		return usageError{fmt.Errorf("port %d is not between 0 and 65535", c.port)}
 	case (c.tlsCert == "") != (c.tlsKey == ""):
-		return usageError{fmt.Errorf("--tls-cert and --tls-key belong together")}
+		return usageError{errors.New("--tls-cert and --tls-key belong together")}
 	case c.authDisabled && !loopback(c.host):
 		return usageError{fmt.Errorf("--auth-disabled listens on loopback only, not on %s", c.host)}
 	case c.pprof != "" && !loopbackAddress(c.pprof):
 		return usageError{fmt.Errorf("--pprof listens on loopback only, not on %s", c.pprof)}
 	case c.runWorkers < 0 || c.host != "" && c.runWorkers == 0:
-		return usageError{fmt.Errorf("run-workers must be at least 1")}
+		return usageError{errors.New("run-workers must be at least 1")}
 	}
 	if _, err := c.trustedProxies(); err != nil {
 		return err

@@ -94,7 +94,7 @@ func (s *system) newCommands(ctx context.Context, r prometheus.Registerer) error
 		return err
 	}
 	s.refusals = commands.NewRefusals(eventlog.Publisher{Log: s.log}, s.vault, time.Now, s.logger)
-	s.handlers, err = commands.New(commands.Options{
+	s.handlers, err = commands.New(commands.Options{ //nolint:contextcheck // snapshots are written after their request has ended
 		Log: s.log, Vault: s.vault, Keys: idempotency.Index{DB: s.db.Pool()}, Snapshots: snapshots,
 		Passwords: hasher, Rules: password.Rules{}, Tokens: s.tokens,
 		Throttle: password.NewThrottle(password.ThrottleOptions{Registerer: r}), Refusals: s.refusals,
@@ -269,10 +269,7 @@ func (s *system) exists(ctx context.Context, _ api.Operation, params map[string]
 	return s.handlers.Exists(ctx, params)
 }
 
-var (
-	errPosition = fault.New(fault.Invalid, "invalid_request", "X-Min-Position is no position of this log.").With("field", "X-Min-Position")
-	errLagging  = fault.New(fault.Unavailable, "unavailable", "The read models have not reached X-Min-Position yet.").After(time.Second)
-)
+var errPosition = fault.New(fault.Invalid, "invalid_request", "X-Min-Position is no position of this log.").With("field", "X-Min-Position")
 
 const minPositionWithin = 2 * time.Second
 
@@ -368,10 +365,10 @@ func (s *system) checks(ctx context.Context) map[string]error {
 	defer cancel()
 	checks := map[string]error{"postgres": nil, "event_log": nil, "feed": nil}
 	if s.db.Health(ctx) != nil {
-		checks["postgres"] = fmt.Errorf("does not answer")
+		checks["postgres"] = errors.New("does not answer")
 	}
 	if !s.log.Up() {
-		checks["event_log"] = fmt.Errorf("does not answer")
+		checks["event_log"] = errors.New("does not answer")
 	}
 	if silent := s.feed.Silent(); silent > 0 {
 		checks["feed"] = fmt.Errorf("has not seen the log for %s", silent.Round(time.Second))
