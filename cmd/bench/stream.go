@@ -175,7 +175,7 @@ func (s *server) post(ctx context.Context, sessions []string, perSecond int, d t
 	defer tick.Stop()
 	for ctx.Err() == nil {
 		// A tick that came late owes those that it missed.
-		for ; sent < int(time.Since(began)/gap) && time.Duration(sent)*gap < d; sent++ {
+		for ; sent <= int(time.Since(began)/gap) && time.Duration(sent)*gap < d; sent++ {
 			select {
 			case due <- sent:
 			case <-ctx.Done():
