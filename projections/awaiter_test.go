@@ -170,7 +170,6 @@ func TestAwaiter(t *testing.T) {
 	})
 }
 
-//nolint:paralleltest // the second step ends what the first needs: its projector is stuck for good
 func TestAwaiterOnAnotherNode(t *testing.T) {
 	t.Parallel()
 	db := postgrestest.Open(t)

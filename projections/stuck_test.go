@@ -253,7 +253,6 @@ func TestTwoProjectorsStuckAtOneEventAreAlone(t *testing.T) {
 	}
 }
 
-//nolint:paralleltest // the steps go on where the one before ended
 func TestSkip(t *testing.T) {
 	t.Parallel()
 	r := start(t, counter("a_v1"), delicate("poor_v1", "", func(b *projections.Batch, _ eventschema.ProjectCreated) {

@@ -77,7 +77,6 @@ func eventually(t *testing.T, what string, holds func() bool) {
 	}
 }
 
-//nolint:paralleltest // the steps look at one server, and the last ends it
 func TestManagedServer(t *testing.T) {
 	t.Parallel()
 	dir := folder(t)
@@ -328,7 +327,6 @@ func TestLongFolder(t *testing.T) {
 	}
 }
 
-//nolint:paralleltest // the steps put one folder into one state after another
 func TestWhatAnEarlierServerLeft(t *testing.T) {
 	t.Parallel()
 	dir := clusterFolder(t)
