@@ -3,9 +3,9 @@
 package live
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/g4fagent/g4fagent/api"
@@ -31,8 +31,9 @@ type Event struct {
 	// RunID is the run that the event belongs to, or empty.
 	RunID string
 	Data  any
-	// Terminal says that nothing of the run follows.
-	Terminal bool
+	// Terminal says that nothing of the run follows, and Last that nothing at all
+	// does.
+	Terminal, Last bool
 }
 
 // runEvent holds the members of all run events; each type uses some of them.
@@ -100,7 +101,7 @@ func show(at time.Time, ev eventschema.Event) (Event, bool) {
 			Config: e.Config, Memory: e.Memory, Tags: e.Tags,
 		}}, true
 	case eventschema.SessionClosed:
-		return Event{Type: typeSession, Data: sessionChange{SessionID: e.SessionID, Change: "closed"}}, true
+		return Event{Type: typeSession, Last: true, Data: sessionChange{SessionID: e.SessionID, Change: "closed"}}, true
 	case eventschema.MessagePosted:
 		return Event{Type: typeMessage, RunID: e.RunID, Data: message{
 			ID: e.MessageID, SessionID: e.SessionID, RunID: e.RunID, Role: e.Role, Content: e.Content, Meta: e.Meta, TS: api.Time(at),
@@ -154,11 +155,12 @@ type envelope struct {
 	Data any      `json:"data"`
 }
 
-// frame is one event of the journal, encoded once for all who follow it.
+// frame is one event of the journal as its bytes in a stream.
 type frame struct {
 	revision int64
 	runID    string
-	terminal bool
+	terminal bool // nothing of the run follows
+	last     bool // nothing at all follows
 	// settles is where the read models have to be to show what the frame says;
 	// zero for what no read model shows.
 	settles eventlog.Position
@@ -172,21 +174,21 @@ func newFrame(r eventlog.Record, s eventschema.Sealer) (frame, error) {
 	if err != nil || !shown {
 		return f, err
 	}
-	data, err := json.Marshal(envelope{Type: e.Type, TS: api.Time(e.TS), Data: e.Data})
-	if err != nil {
-		return f, fmt.Errorf("encode %s at %d: %w", r.Stream, r.Revision, err)
-	}
-	f.runID, f.terminal = e.RunID, e.Terminal
+	f.runID, f.terminal, f.last = e.RunID, e.Terminal, e.Last
 	if !eventschema.All.Passive(r.Stored.Name) {
 		f.settles = r.Position
 	}
-	f.bytes = make([]byte, 0, len(data)+64)
-	f.bytes = append(f.bytes, "id: "...)
-	f.bytes = strconv.AppendInt(f.bytes, r.Revision, 10)
-	f.bytes = append(f.bytes, "\nevent: "...)
-	f.bytes = append(f.bytes, e.Type...)
-	f.bytes = append(f.bytes, "\ndata: "...)
-	f.bytes = append(f.bytes, data...)
-	f.bytes = append(f.bytes, "\n\n"...)
+	var b bytes.Buffer
+	b.Grow(len(r.Stored.Data) + 256)
+	fmt.Fprintf(&b, "id: %d\nevent: %s\ndata: ", r.Revision, e.Type)
+	// What clients wrote stays as it is, but for white space between the values:
+	// the data is one line.
+	data := json.NewEncoder(&b)
+	data.SetEscapeHTML(false)
+	if err := data.Encode(envelope{Type: e.Type, TS: api.Time(e.TS), Data: e.Data}); err != nil {
+		return f, fmt.Errorf("encode %s at %d: %w", r.Stream, r.Revision, err)
+	}
+	b.WriteByte('\n')
+	f.bytes = b.Bytes()
 	return f, nil
 }

@@ -13,13 +13,6 @@ import (
 	"github.com/g4fagent/g4fagent/internal/fault"
 )
 
-const (
-	// ringSize is how many frames of a watched journal are kept for its streams.
-	ringSize = 256
-	// pageSize is how many events a stream that is behind reads at a time.
-	pageSize = 100
-)
-
 // ErrTooManyStreams refuses one stream more than a user or the node may have.
 var ErrTooManyStreams = fault.New(fault.RateLimited, "rate_limited", "Too many streams are open. Close one and try again.")
 
@@ -31,135 +24,123 @@ type Limits struct {
 
 // Log is what streams read when they are behind.
 type Log interface {
+	// Read returns up to limit events of a stream from revision from on.
 	Read(ctx context.Context, stream string, from int64, limit int) ([]eventlog.Record, error)
 }
 
 // Hub wakes the streams of a journal when it grows, and keeps the journal's last
-// frames for them. It is safe for concurrent use.
+// events for them. It is safe for concurrent use.
 type Hub struct {
 	log    Log
 	sealer eventschema.Sealer
 	logger *slog.Logger
 	limits Limits
 	open   prometheus.Gauge
+	ends   *prometheus.CounterVec
+	always chan struct{} // closed
 
 	mu       sync.Mutex
 	journals map[string]*journal
-	users    map[string]int
+	users    audiences
+	logins   audiences
 	streams  int
 }
 
-// journal is a stream of the log that somebody follows.
-type journal struct {
-	mu      sync.Mutex
-	ring    []frame // contiguous, oldest first
-	broken  error   // an event that cannot be shown: the streams end there
-	wake    chan struct{}
-	streams int
+// audiences are the open streams by whom they belong to.
+type audiences map[string]map[*connection]struct{}
+
+func (a audiences) add(id string, c *connection) {
+	if a[id] == nil {
+		a[id] = map[*connection]struct{}{}
+	}
+	a[id][c] = struct{}{}
 }
 
-// NewHub makes a hub. Its Watch must be a watcher of the log's feed.
+func (a audiences) remove(id string, c *connection) {
+	delete(a[id], c)
+	if len(a[id]) == 0 {
+		delete(a, id)
+	}
+}
+
+// NewHub makes a hub. Its Watch must be a watcher of the log's feed, behind
+// whatever Stream.Check asks.
 func NewHub(log Log, s eventschema.Sealer, limits Limits, logger *slog.Logger, r prometheus.Registerer) *Hub {
 	h := &Hub{
-		log: log, sealer: s, logger: logger, limits: limits, journals: map[string]*journal{}, users: map[string]int{},
+		log: log, sealer: s, logger: logger, limits: limits, always: make(chan struct{}),
+		journals: map[string]*journal{}, users: audiences{}, logins: audiences{},
 		open: prometheus.NewGauge(prometheus.GaugeOpts{Name: "g4fagent_sse_streams", Help: "Open event streams."}),
+		ends: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "g4fagent_sse_ends_total", Help: "Event streams that ended, by reason; left is the client's doing.",
+		}, []string{"reason"}),
 	}
+	close(h.always)
 	if r != nil {
-		r.MustRegister(h.open)
+		r.MustRegister(h.open, h.ends)
 	}
 	return h
 }
 
-// Watch takes one record of the log's live end.
+// Watch takes one record of the log's live end. It never blocks: it reads and
+// encodes nothing.
 func (h *Hub) Watch(r eventlog.Record) {
-	switch {
-	case strings.HasPrefix(r.Stream, "session-"):
+	category, id, _ := strings.Cut(r.Stream, "-")
+	switch category {
+	case "session":
 		h.mu.Lock()
 		j := h.journals[r.Stream]
 		h.mu.Unlock()
 		if j != nil {
-			h.push(j, r)
+			j.push(r)
 		}
-	case strings.HasPrefix(r.Stream, "user-"), strings.HasPrefix(r.Stream, "login-"):
-		h.wakeAll() // somebody's access changed: every stream looks again
+	case "user":
+		h.recheck(h.users, id)
+	case "login":
+		h.recheck(h.logins, id)
 	}
 }
 
-func (h *Hub) push(j *journal, r eventlog.Record) {
-	f, err := newFrame(r, h.sealer)
-	if err != nil {
-		h.logger.Error("event cannot be streamed", slog.String("stream", r.Stream), slog.Int64("revision", r.Revision), slog.Any("error", err))
-	}
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if err != nil {
-		j.broken = err
-	} else {
-		if len(j.ring) == ringSize {
-			copy(j.ring, j.ring[1:])
-			j.ring = j.ring[:ringSize-1]
-		}
-		j.ring = append(j.ring, f)
-	}
-	close(j.wake)
-	j.wake = make(chan struct{})
-}
-
-func (h *Hub) wakeAll() {
+// recheck has the streams of one user, or of one login, look whether they may go
+// on.
+func (h *Hub) recheck(of audiences, id string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for _, j := range h.journals {
-		j.mu.Lock()
-		close(j.wake)
-		j.wake = make(chan struct{})
-		j.mu.Unlock()
+	for c := range of[id] {
+		select {
+		case c.changed <- struct{}{}:
+		default: // it is about to look anyway
+		}
 	}
 }
 
-// join makes the caller one of a journal's streams, until leave.
-func (h *Hub) join(stream, user string) (j *journal, leave func(), err error) {
+// join makes c one of its journal's streams, until leave.
+func (h *Hub) join(c *connection) (leave func(), err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.streams >= h.limits.PerNode || h.users[user] >= h.limits.PerUser {
-		return nil, nil, ErrTooManyStreams
+	if h.streams >= h.limits.PerNode || len(h.users[c.stream.User]) >= h.limits.PerUser {
+		return nil, ErrTooManyStreams
 	}
-	j = h.journals[stream]
-	if j == nil {
-		j = &journal{wake: make(chan struct{})}
-		h.journals[stream] = j
+	c.journal = h.journals[c.stream.Journal]
+	if c.journal == nil {
+		c.journal = newJournal()
+		h.journals[c.stream.Journal] = c.journal
 	}
-	j.streams++
+	c.journal.streams++
 	h.streams++
-	h.users[user]++
+	h.users.add(c.stream.User, c)
+	h.logins.add(c.login, c)
 	h.open.Inc()
-	return j, func() { h.part(stream, user, j) }, nil
+	return func() { h.part(c) }, nil
 }
 
-func (h *Hub) part(stream, user string, j *journal) {
+func (h *Hub) part(c *connection) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.open.Dec()
 	h.streams--
-	if h.users[user]--; h.users[user] == 0 {
-		delete(h.users, user)
+	h.users.remove(c.stream.User, c)
+	h.logins.remove(c.login, c)
+	if c.journal.streams--; c.journal.streams == 0 {
+		delete(h.journals, c.stream.Journal)
 	}
-	if j.streams--; j.streams == 0 {
-		delete(h.journals, stream)
-	}
-}
-
-// from returns the frames from a revision on that the ring has without a gap.
-// There are none when the ring is already past it, or has not come to it yet;
-// wake is closed when that changes.
-func (j *journal) from(revision int64) (frames []frame, past bool, wake <-chan struct{}, err error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if len(j.ring) == 0 || j.ring[len(j.ring)-1].revision < revision {
-		return nil, false, j.wake, j.broken
-	}
-	oldest := j.ring[0].revision
-	if oldest > revision {
-		return nil, true, j.wake, nil
-	}
-	return append([]frame(nil), j.ring[revision-oldest:]...), false, j.wake, nil
 }

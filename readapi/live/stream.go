@@ -4,31 +4,45 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
-	"os"
 	"strconv"
 	"time"
 
 	"github.com/g4fagent/g4fagent/internal/eventlog"
+	"github.com/g4fagent/g4fagent/internal/fault"
+	"github.com/g4fagent/g4fagent/internal/identity"
 )
 
 const (
-	heartbeatEvery = 15 * time.Second
+	// heartbeatEvery stays below the promised 15 s by what may hold a comment up.
+	heartbeatEvery = 10 * time.Second
 	recheckEvery   = 60 * time.Second
-	// writeBound is how long one write may take before the client counts as gone.
-	writeBound = 30 * time.Second
-	// cursorEvery is after how many frames that the filter left out the client is
+	// cursorEvery is after how many events that the filter left out the client is
 	// moved on, so that a reconnect does not read them again.
 	cursorEvery = 1000
+
+	// A stream that is behind reads firstPage events of the log, then twice as many
+	// each time up to maxPage, as long as they are not more than pageBytes.
+	firstPage = 16
+	maxPage   = 256
+	pageBytes = 1 << 20
 )
 
 // Reasons why the server ends a stream.
 const (
-	reasonShutdown = "shutdown"
-	reasonRevoked  = "revoked"
-	reasonFinished = "finished"
-	reasonBroken   = "error"
+	reasonShutdown = ending("shutdown")
+	reasonRevoked  = ending("revoked")
+	reasonFinished = ending("finished")
+	reasonBroken   = ending("error")
+	// reasonLeft is told to nobody.
+	reasonLeft = ending("left")
 )
+
+// ending is why a stream is over, as an error.
+type ending string
+
+func (e ending) Error() string { return "the stream is over: " + string(e) }
 
 // Stream is one client's view of a journal.
 type Stream struct {
@@ -39,202 +53,234 @@ type Stream struct {
 	From int64
 	// RunID, if set, leaves out what is not of this run, and ends with it.
 	RunID string
-	// Check returns an error once the client may not follow any more.
+	// Check returns an unauthorized or forbidden fault once the client may not
+	// follow any more. It is asked now and then, and when something happened to the
+	// user or to the login of the request.
 	Check func(context.Context) error
 	// Settled returns once read models show the log up to a position, or when it
 	// has waited long enough: a client that is told of something finds it there.
+	// Nil does not wait.
 	Settled func(context.Context, eventlog.Position)
 	// Stopping ends when the server wants its streams to end.
 	Stopping context.Context //nolint:containedctx // the server's life, beside the request's
 }
 
-// Serve writes the stream until the client leaves, the run is over, access ends
-// or the server stops. The error is nil when the client knows why.
+// Serve writes the stream until the client leaves, the run or the session is
+// over, access ends or the server stops. Before anything is written it fails with
+// ErrTooManyStreams; afterwards its error is what the client only knows as "error".
 func (s Stream) Serve(ctx context.Context, w http.ResponseWriter) error {
-	j, leave, err := s.Hub.join(s.Journal, s.User)
+	c := &connection{
+		stream: s, login: identity.PrincipalOf(ctx).LoginFamily, changed: make(chan struct{}, 1),
+		next: s.From, behind: true, page: firstPage,
+		out: &writer{w: w, control: http.NewResponseController(w)},
+	}
+	leave, err := s.Hub.join(c)
 	if err != nil {
 		return err
 	}
 	defer leave()
-	c := connection{stream: s, journal: j, next: s.From, w: w, control: http.NewResponseController(w)}
-	if err := c.open(); err != nil {
-		return nil //nolint:nilerr // the client has left before anything was said
+	defer c.out.hurryWhen(s.Stopping)()
+	err = c.begin()
+	if err == nil {
+		err = c.run(ctx)
 	}
-	reason, err := c.run(ctx)
-	if errors.Is(err, errGone) || ctx.Err() != nil {
-		return nil
-	}
-	if err != nil {
-		c.end(reasonBroken)
-		return fmt.Errorf("stream %s: %w", s.Journal, err)
-	}
-	c.end(reason)
-	return nil
+	return c.end(ctx, err)
 }
 
-// errGone says that the client does not read any more.
-var errGone = errors.New("the client has left")
-
+// connection is a stream that is open.
 type connection struct {
 	stream  Stream
+	login   string
 	journal *journal
-	next    int64 // the first revision that the client has not been told of
-	left    int64 // frames left out since the last one sent
-	w       http.ResponseWriter
-	control *http.ResponseController
+	changed chan struct{} // something happened to the user or the login
+	next    int64         // the first revision that the client has not been told of
+	left    int64         // events left out since the last frame
+	behind  bool          // the log has to be read
+	missing bool          // the log must have something: the feed told of it
+	page    int
+	out     *writer
 }
 
-func (c *connection) open() error {
-	h := c.w.Header()
+func (c *connection) begin() error {
+	h := c.out.w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-cache")
 	h.Set("X-Accel-Buffering", "no")
-	// The server's own deadline would end the stream; each write has one.
-	if err := c.control.SetReadDeadline(time.Time{}); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return err
+	if err := c.out.control.SetReadDeadline(time.Time{}); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return errors.Join(errGone, err)
 	}
-	c.w.WriteHeader(http.StatusOK)
-	return c.write([]byte("retry: 2000\n\n"))
+	c.out.w.WriteHeader(http.StatusOK)
+	return c.out.say([]byte("retry: 2000\n\n"))
 }
 
-func (c *connection) write(b []byte) error {
-	if err := c.control.SetWriteDeadline(time.Now().Add(writeBound)); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return errors.Join(errGone, err)
+// end says why before the connection closes. A client that cannot hear it any
+// more will find out by itself.
+func (c *connection) end(ctx context.Context, cause error) error {
+	reason, known := errors.AsType[ending](cause)
+	switch {
+	case errors.Is(cause, errGone), !known && ctx.Err() != nil:
+		c.stream.Hub.ends.WithLabelValues(string(reasonLeft)).Inc()
+		return nil
+	case !known:
+		reason = reasonBroken
 	}
-	if _, err := c.w.Write(b); err != nil {
-		return errors.Join(errGone, err)
+	c.stream.Hub.ends.WithLabelValues(string(reason)).Inc()
+	if err := c.out.say(fmt.Appendf(nil, "event: end\ndata: {\"reason\":%q}\n\n", string(reason))); err != nil {
+		c.stream.Hub.logger.DebugContext(ctx, "stream ended without a word", slog.String("stream", c.stream.Journal), slog.Any("error", err))
 	}
-	if err := c.control.Flush(); err != nil {
-		return errors.Join(errGone, err)
+	if !known {
+		return fmt.Errorf("stream %s: %w", c.stream.Journal, cause)
 	}
 	return nil
 }
 
-// end says why before the connection closes; a client that cannot hear it any
-// more will find out by itself.
-func (c *connection) end(reason string) {
-	err := c.write(fmt.Appendf(nil, "event: end\ndata: {\"reason\":%q}\n\n", reason))
-	if err != nil && !errors.Is(err, errGone) && !errors.Is(err, os.ErrDeadlineExceeded) {
-		c.stream.Hub.logger.Debug("stream ended without a word")
-	}
-}
-
-func (c *connection) run(ctx context.Context) (reason string, err error) {
-	if over, err := c.catchUp(ctx); over || err != nil {
-		return reasonFinished, err
-	}
+// run tells the client what happens until it returns why it stopped.
+func (c *connection) run(ctx context.Context) error {
 	heartbeat := time.NewTicker(heartbeatEvery)
 	defer heartbeat.Stop()
 	recheck := time.NewTicker(recheckEvery)
 	defer recheck.Stop()
 	for {
-		frames, past, wake, err := c.journal.from(c.next)
-		switch {
-		case err != nil:
-			return "", err
-		case past:
-			if over, err := c.catchUp(ctx); over || err != nil {
-				return reasonFinished, err
-			}
-			continue
-		case len(frames) > 0:
-			if over, err := c.send(ctx, frames); over || err != nil {
-				return reasonFinished, err
-			}
-			continue
+		wake, err := c.forward(ctx)
+		if err != nil {
+			return err
 		}
+		// However much there is to tell, everything else has its turn.
 		select {
 		case <-wake:
-			if c.idle() && c.stream.Check(ctx) != nil {
-				return reasonRevoked, nil
-			}
+		case <-c.changed:
+			err = c.check(ctx)
 		case <-recheck.C:
-			if c.stream.Check(ctx) != nil {
-				return reasonRevoked, nil
-			}
+			err = c.check(ctx)
 		case <-heartbeat.C:
-			if err := c.write([]byte(": keep-alive\n\n")); err != nil {
-				return "", err
-			}
+			err = c.out.say([]byte(": keep-alive\n\n"))
 		case <-c.stream.Stopping.Done():
-			return reasonShutdown, nil
+			return reasonShutdown
 		case <-ctx.Done():
-			return "", errGone
+			return errGone
 		}
-	}
-}
-
-// idle reports whether there is nothing to send: what woke the stream was not
-// its journal.
-func (c *connection) idle() bool {
-	frames, past, _, err := c.journal.from(c.next)
-	return len(frames) == 0 && !past && err == nil
-}
-
-// catchUp reads the log from the client's place to its end. Whatever is appended
-// from then on comes through the ring, which the stream joined before.
-func (c *connection) catchUp(ctx context.Context) (over bool, err error) {
-	for {
-		if c.stream.Stopping.Err() != nil {
-			return false, nil
-		}
-		page, err := c.stream.Hub.log.Read(ctx, c.stream.Journal, c.next, pageSize)
 		if err != nil {
-			return false, err
-		}
-		frames := make([]frame, len(page))
-		for i, r := range page {
-			if frames[i], err = newFrame(r, c.stream.Hub.sealer); err != nil {
-				return false, err
-			}
-		}
-		if over, err := c.send(ctx, frames); over || err != nil {
-			return over, err
-		}
-		if len(page) < pageSize {
-			return false, nil
+			return err
 		}
 	}
 }
 
-// send writes the frames that the client asked for, in one write.
-func (c *connection) send(ctx context.Context, frames []frame) (over bool, err error) {
-	var out []byte
-	var settles eventlog.Position
-	for _, f := range frames {
-		if f.revision < c.next {
-			continue
+// forward tells the client the next events there are, but for whoever may not
+// follow any more. Wake is closed when there is more, or will be.
+func (c *connection) forward(ctx context.Context) (wake <-chan struct{}, err error) {
+	select {
+	case <-c.changed:
+		if err := c.check(ctx); err != nil {
+			return nil, err
 		}
-		c.next = f.revision + 1
-		if len(f.bytes) == 0 || c.stream.RunID != "" && f.runID != c.stream.RunID {
-			out = c.skip(out, f.revision)
-			continue
-		}
-		c.left = 0
-		out = append(out, f.bytes...)
-		if settles.Less(f.settles) {
-			settles = f.settles
-		}
-		if c.stream.RunID != "" && f.terminal {
-			over = true
+	default:
+	}
+	if c.behind {
+		return c.stream.Hub.always, c.read(ctx)
+	}
+	entries, behind, wake := c.journal.from(c.next)
+	if behind {
+		c.behind, c.missing = true, true
+		return c.stream.Hub.always, nil
+	}
+	if len(entries) == 0 {
+		return wake, nil
+	}
+	return c.stream.Hub.always, c.send(ctx, entries)
+}
+
+func (c *connection) check(ctx context.Context) error {
+	err := c.stream.Check(ctx)
+	switch fault.KindOf(err) {
+	case fault.Unauthorized, fault.Forbidden, fault.NotFound:
+		return reasonRevoked
+	default:
+	}
+	if err != nil {
+		return fmt.Errorf("check whether the client may follow: %w", err)
+	}
+	return nil
+}
+
+// read tells the client the next events of the log. Whatever is appended after
+// its end comes through the ring, which the stream joined before.
+func (c *connection) read(ctx context.Context) error {
+	page, err := c.stream.Hub.log.Read(ctx, c.stream.Journal, c.next, c.page)
+	if err != nil {
+		return err
+	}
+	if len(page) == 0 && c.missing {
+		return fmt.Errorf("the log has no event %d, of which the feed told", c.next)
+	}
+	entries := make([]*entry, len(page))
+	bytes := 0
+	for i, r := range page {
+		entries[i] = newEntry(r)
+		bytes += entries[i].size
+	}
+	c.behind, c.missing = len(page) == c.page, false
+	if c.page = min(2*c.page, maxPage); bytes > pageBytes {
+		c.page = max(len(page)/2, 1)
+	}
+	return c.send(ctx, entries)
+}
+
+// send tells the client of events, up to the first that cannot be told.
+func (c *connection) send(ctx context.Context, entries []*entry) error {
+	frames := make([]frame, 0, len(entries))
+	var settling *entry
+	var broken error
+	for _, e := range entries {
+		f, err := e.encoded(c.stream.Hub.sealer)
+		if err != nil {
+			broken = err
 			break
 		}
+		frames = append(frames, f)
+		if c.wants(f) && !f.settles.IsZero() {
+			settling = e
+		}
 	}
-	if len(out) == 0 {
-		return over, nil
+	if settling != nil && c.stream.Settled != nil {
+		settling.settle(ctx, c.stream.Settled)
 	}
-	if c.stream.Settled != nil && !settles.IsZero() {
-		c.stream.Settled(ctx, settles)
+	for _, f := range frames {
+		over, err := c.tell(f)
+		if err != nil {
+			return err
+		}
+		if over {
+			return errors.Join(reasonFinished, c.out.flush())
+		}
 	}
-	return over, c.write(out)
+	return errors.Join(c.out.flush(), broken)
 }
 
-func (c *connection) skip(out []byte, revision int64) []byte {
+func (c *connection) wants(f frame) bool {
+	return f.revision >= c.next && len(f.bytes) > 0 && (c.stream.RunID == "" || f.runID == c.stream.RunID)
+}
+
+// tell writes a frame that the client asked for. Over says that nothing of what
+// it asked for follows.
+func (c *connection) tell(f frame) (over bool, err error) {
+	if f.revision < c.next {
+		return false, nil
+	}
+	if c.wants(f) {
+		c.left = 0
+		err = c.out.write(f.bytes)
+	} else {
+		err = c.skip(f.revision)
+	}
+	c.next = f.revision + 1
+	return f.last || c.stream.RunID != "" && f.runID == c.stream.RunID && f.terminal, err
+}
+
+func (c *connection) skip(revision int64) error {
 	if c.left++; c.left < cursorEvery {
-		return out
+		return nil
 	}
 	c.left = 0
-	out = append(out, "id: "...)
-	out = strconv.AppendInt(out, revision, 10)
-	return append(out, "\nevent: cursor\ndata: {}\n\n"...)
+	cursor := strconv.AppendInt([]byte("id: "), revision, 10)
+	return c.out.write(append(cursor, "\nevent: cursor\ndata: {}\n\n"...))
 }
