@@ -16,11 +16,11 @@ import (
 )
 
 // server serves a journal over HTTP, and tells how each stream ended.
-func server(t *testing.T, hub *live.Hub, stopping context.Context) (address string, ended <-chan error) {
+func server(stopping context.Context, t *testing.T, hub *live.Hub) (address string, ended <-chan error) {
 	t.Helper()
 	results := make(chan error, 16)
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		results <- live.Stream{Hub: hub, Journal: journal, User: "u", Check: allowed, Stopping: stopping}.Serve(r.Context(), w)
+		results <- live.Stream{Hub: hub, Journal: journal, User: "u", Check: allowed, Stopping: stopping}.Serve(r.Context(), w) //nolint:contextcheck // the test ends the server's life
 	}))
 	s.Config.WriteTimeout = 200 * time.Millisecond
 	s.Start()
@@ -90,7 +90,7 @@ func TestAStreamOutlivesTheServersDeadline(t *testing.T) {
 	t.Parallel()
 	b := newBook(t)
 	hub := hubOn(b, eventschematest.Sealer{}, many)
-	address, ended := server(t, hub, context.Background())
+	address, ended := server(t.Context(), t, hub)
 	conn, r := dial(t, address)
 	readUntil(t, r, "retry: 2000")
 	start := time.Now()
@@ -109,7 +109,7 @@ func TestAClientThatLeavesIsNoticed(t *testing.T) {
 	t.Run("while there is nothing to tell", func(t *testing.T) {
 		t.Parallel()
 		b := newBook(t)
-		address, ended := server(t, hubOn(b, eventschematest.Sealer{}, many), context.Background())
+		address, ended := server(t.Context(), t, hubOn(b, eventschematest.Sealer{}, many))
 		conn, r := dial(t, address)
 		readUntil(t, r, "retry: 2000")
 		if err := conn.Close(); err != nil {
@@ -122,7 +122,7 @@ func TestAClientThatLeavesIsNoticed(t *testing.T) {
 		b := newBook(t)
 		hub := hubOn(b, eventschematest.Sealer{}, many)
 		b.fill()
-		address, ended := server(t, hub, context.Background())
+		address, ended := server(t.Context(), t, hub)
 		conn, r := dial(t, address)
 		readUntil(t, r, "id: 0")
 		if err := conn.Close(); err != nil {
@@ -136,7 +136,7 @@ func TestAClientThatLeavesIsNoticed(t *testing.T) {
 		hub := hubOn(b, eventschematest.Sealer{}, many)
 		b.fill()
 		stopping, stop := context.WithCancel(t.Context())
-		address, ended := server(t, hub, stopping)
+		address, ended := server(stopping, t, hub)
 		_, r := dial(t, address)
 		readUntil(t, r, "id: 0")
 		start := time.Now()

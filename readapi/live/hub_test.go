@@ -2,6 +2,7 @@ package live_test
 
 import (
 	"fmt"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -41,7 +42,7 @@ func TestWatchNeverBlocks(t *testing.T) {
 	go func() {
 		defer close(watched)
 		for i := range 2000 {
-			b.append(journal, message(fmt.Sprint(i)))
+			b.append(journal, message(strconv.Itoa(i)))
 			b.append("user-user_a", eventschema.UserDisabled{UserID: "user_a"})
 		}
 	}()

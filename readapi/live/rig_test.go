@@ -71,7 +71,10 @@ type book struct {
 	err     error
 }
 
-func newBook(t testing.TB) *book { return &book{t: t, records: map[string][]eventlog.Record{}} }
+func newBook(t testing.TB) *book {
+	t.Helper()
+	return &book{t: t, records: map[string][]eventlog.Record{}}
+}
 
 // hubOn makes a hub that b's live end is told to.
 func hubOn(b *book, s eventschema.Sealer, limits live.Limits) *live.Hub {

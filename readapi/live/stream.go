@@ -31,12 +31,12 @@ const (
 
 // Reasons why the server ends a stream.
 const (
-	reasonShutdown = ending("shutdown")
-	reasonRevoked  = ending("revoked")
-	reasonFinished = ending("finished")
-	reasonBroken   = ending("error")
-	// reasonLeft is told to nobody.
-	reasonLeft = ending("left")
+	errShutdown = ending("shutdown")
+	errRevoked  = ending("revoked")
+	errFinished = ending("finished")
+	errBroken   = ending("error")
+	// errLeft is told to nobody.
+	errLeft = ending("left")
 )
 
 // ending is why a stream is over, as an error.
@@ -79,7 +79,7 @@ func (s Stream) Serve(ctx context.Context, w http.ResponseWriter) error {
 		return err
 	}
 	defer leave()
-	defer c.out.hurryWhen(s.Stopping)()
+	defer c.out.hurryWhen(s.Stopping)() //nolint:contextcheck // the server's life, beside the request's
 	err = c.begin()
 	if err == nil {
 		err = c.run(ctx)
@@ -119,10 +119,10 @@ func (c *connection) end(ctx context.Context, cause error) error {
 	reason, known := errors.AsType[ending](cause)
 	switch {
 	case errors.Is(cause, errGone), !known && ctx.Err() != nil:
-		c.stream.Hub.ends.WithLabelValues(string(reasonLeft)).Inc()
-		return nil
+		c.stream.Hub.ends.WithLabelValues(string(errLeft)).Inc()
+		return nil //nolint:nilerr // the client has left: nobody is there to be told
 	case !known:
-		reason = reasonBroken
+		reason = errBroken
 	}
 	c.stream.Hub.ends.WithLabelValues(string(reason)).Inc()
 	if err := c.out.say(fmt.Appendf(nil, "event: end\ndata: {\"reason\":%q}\n\n", string(reason))); err != nil {
@@ -155,7 +155,7 @@ func (c *connection) run(ctx context.Context) error {
 		case <-heartbeat.C:
 			err = c.out.say([]byte(": keep-alive\n\n"))
 		case <-c.stream.Stopping.Done():
-			return reasonShutdown
+			return errShutdown
 		case <-ctx.Done():
 			return errGone
 		}
@@ -193,7 +193,7 @@ func (c *connection) check(ctx context.Context) error {
 	err := c.stream.Check(ctx)
 	switch fault.KindOf(err) {
 	case fault.Unauthorized, fault.Forbidden, fault.NotFound:
-		return reasonRevoked
+		return errRevoked
 	default:
 	}
 	if err != nil {
@@ -250,7 +250,7 @@ func (c *connection) send(ctx context.Context, entries []*entry) error {
 			return err
 		}
 		if over {
-			return errors.Join(reasonFinished, c.out.flush())
+			return errors.Join(errFinished, c.out.flush())
 		}
 	}
 	return errors.Join(c.out.flush(), broken)

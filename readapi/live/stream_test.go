@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -72,7 +73,7 @@ func TestAStreamResumesAnywhere(t *testing.T) {
 	n := newNode(t)
 	const history = 40
 	for i := range history {
-		n.append(journal, message(fmt.Sprint(i)))
+		n.append(journal, message(strconv.Itoa(i)))
 	}
 	var clients []*client
 	for from := range int64(history + 3) {
