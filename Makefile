@@ -47,7 +47,7 @@ client: build ## check a TypeScript client made from the document against the se
 	@scripts/client.sh $(BIN)/g4fagent
 
 compose: ## check docker-compose.yml
-	@docker-compose config --quiet && echo 'docker-compose.yml is valid'
+	@POSTGRES_PASSWORD=x G4FAGENT_ADMIN_PASSWORD=x docker-compose config --quiet && echo 'docker-compose.yml is valid'
 
 clean: ## remove what was built; data folders stay
 	rm -rf $(BIN)
