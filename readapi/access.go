@@ -40,7 +40,10 @@ type Tokens interface {
 }
 
 // Feed is the log's live end.
-type Feed interface{ Silent() time.Duration }
+type Feed interface {
+	Silent() time.Duration
+	Position() eventlog.Position
+}
 
 // Progress waits for read models.
 type Progress interface {
@@ -153,7 +156,7 @@ func (a *Access) load(ctx context.Context, family string) (access.Login, bool, e
 	before := a.lastChange()
 	waitCtx, cancel := context.WithTimeout(ctx, accessWithin)
 	defer cancel()
-	if a.progress.Await(waitCtx, before, access.Name) {
+	if a.progress.Await(waitCtx, a.reached(before), access.Name) {
 		return access.Login{}, false, errBlind
 	}
 	login, found, err := access.ByFamily(ctx, a.db, family)
@@ -166,6 +169,16 @@ func (a *Access) load(ctx context.Context, family string) (access.Login, bool, e
 		a.logins.Set(family, login)
 	}
 	return login, true, nil
+}
+
+// reached is where the read model has to be. Before the first change that this
+// node has seen, that is where its live end is: after a start the read model may
+// have a backlog.
+func (a *Access) reached(change eventlog.Position) eventlog.Position {
+	if change.IsZero() {
+		return a.feed.Position()
+	}
+	return change
 }
 
 func (a *Access) lastChange() eventlog.Position {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/g4fagent/g4fagent/api"
 	"github.com/g4fagent/g4fagent/commands"
+	"github.com/g4fagent/g4fagent/eventschema"
 	"github.com/g4fagent/g4fagent/internal/eventlog"
 	"github.com/g4fagent/g4fagent/internal/fault"
 	"github.com/g4fagent/g4fagent/internal/httpx"
@@ -43,12 +44,13 @@ func (c Commands) appended(ctx context.Context, r commands.Receipt) {
 	if r.Replayed {
 		h.Set("Idempotency-Replayed", "true")
 	}
-	if len(r.Events) == 0 {
-		return
+	types := r.Types()
+	if len(types) == 0 { // nothing had to change: what made it so may be a moment old
+		types = eventschema.All.Names()
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), visibleWithin)
 	defer cancel()
-	if c.Visibility.Await(ctx, r.Position, r.Types()) {
+	if c.Visibility.Await(ctx, r.Position, types) {
 		h.Set("X-Read-Model", "lagging")
 	}
 }
