@@ -26,6 +26,7 @@ type store struct {
 	fs     vfs.FS
 	listen string
 	node   *esnodetest.Node
+	logs   []*eventlog.Log
 }
 
 func newStore(t *testing.T) *store {
@@ -47,6 +48,19 @@ func newStore(t *testing.T) *store {
 func (s *store) start() {
 	s.t.Helper()
 	s.node = esnodetest.Start(s.t, func(o *esnode.Options) { o.FS, o.Listen = s.fs, s.listen })
+	s.t.Cleanup(s.close)
+}
+
+// close ends the logs before their store: the client's calls end while they find
+// one.
+func (s *store) close() {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.t.Context()), patience)
+	defer cancel()
+	for _, log := range s.logs {
+		if err := log.Close(ctx); err != nil {
+			s.t.Error(err)
+		}
+	}
 }
 
 func (s *store) stop() {
@@ -58,7 +72,11 @@ func (s *store) stop() {
 	}
 }
 
-func (s *store) open() *eventlog.Log { return eventlogtest.At(s.t, s.node.Addr()) }
+func (s *store) open() *eventlog.Log {
+	log := eventlogtest.At(s.t, s.node.Addr())
+	s.logs = append(s.logs, log)
+	return log
+}
 
 // appendBound is how long an append looks for its outcome, and a little more.
 const appendBound = 19 * time.Second

@@ -105,7 +105,7 @@ func (o *open) Succeeded(string, string) {
 type rig struct {
 	*commands.Handlers
 
-	t        *testing.T
+	t        testing.TB
 	log      *eventlog.Log
 	clock    *clock
 	tokens   *token.Tokens
@@ -114,13 +114,13 @@ type rig struct {
 	metrics  *prometheus.Registry
 }
 
-func newRig(t *testing.T, configure ...func(*commands.Options)) *rig {
+func newRig(t testing.TB, configure ...func(*commands.Options)) *rig {
 	t.Helper()
 	return rigOn(t, eventlogtest.Open(t), configure...)
 }
 
 // rigOn makes a node on a log. Each configure may change its options first.
-func rigOn(t *testing.T, log *eventlog.Log, configure ...func(*commands.Options)) *rig {
+func rigOn(t testing.TB, log *eventlog.Log, configure ...func(*commands.Options)) *rig {
 	t.Helper()
 	r := &rig{t: t, log: log, clock: newClock(), throttle: &open{}, metrics: prometheus.NewRegistry()}
 	var err error

@@ -203,6 +203,11 @@ func TestAFeedOutlivesTheLogsOutage(t *testing.T) {
 		t.Errorf("silent for %s", f.Silent())
 	}
 	start()
+	t.Cleanup(func() { // before the store ends: the client's calls end while they find one
+		if err := log.Close(soon(t)); err != nil {
+			t.Error(err)
+		}
+	})
 	if err := log.Ready(soon(t)); err != nil {
 		t.Fatal(err)
 	}
