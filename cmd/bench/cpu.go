@@ -25,9 +25,9 @@ func usedByChildren(ctx context.Context) (time.Duration, error) {
 		}
 	}
 	var used time.Duration
-	for todo := children[int32(os.Getpid())]; len(todo) > 0; todo = todo[1:] {
-		todo = append(todo, children[todo[0].Pid]...)
-		if t, err := todo[0].TimesWithContext(ctx); err == nil {
+	for left := children[int32(os.Getpid())]; len(left) > 0; left = left[1:] {
+		left = append(left, children[left[0].Pid]...)
+		if t, err := left[0].TimesWithContext(ctx); err == nil {
 			used += time.Duration((t.User + t.System) * float64(time.Second))
 		}
 	}

@@ -32,7 +32,7 @@ func ParseMasterKey(text string) ([32]byte, error) {
 			continue
 		}
 		if bytes.Count(key, key[:1]) == len(key) {
-			return [32]byte{}, errMasterKey // one byte over and over is a placeholder
+			return [32]byte{}, errMasterKey // nobody draws one byte over and over by chance
 		}
 		return [32]byte(key), nil
 	}

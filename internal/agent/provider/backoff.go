@@ -10,7 +10,7 @@ const (
 	// MaxAttempts is how often a request is made in all.
 	MaxAttempts = 5
 	// MaxRetryWait is the longest wait that a provider is granted; one that asks
-	// for more has failed for now.
+	// for more is not asked again.
 	MaxRetryWait = 2 * time.Minute
 
 	firstWait = 500 * time.Millisecond
