@@ -53,7 +53,7 @@ func (h *Handlers) CreateUser(ctx context.Context, c CreateUser) (Receipt, error
 	if !theirs {
 		return Receipt{}, ErrKeyReuse
 	}
-	if slices.Contains(e.Roles, adminRole) {
+	if slices.Contains(e.Roles, AdminRole) {
 		if err := h.CountAdmin(completing(ctx, started), e.UserID); err != nil {
 			return Receipt{}, err
 		}
@@ -142,16 +142,19 @@ func (h *Handlers) UpdateUser(ctx context.Context, c UpdateUser) (Receipt, error
 		change.Verifier = &verifier
 	}
 	if administers(past.State) && !remains(change) {
-		if err := h.releaseAdmin(ctx, c.UserID); err != nil {
+		if err := h.releaseAdmin(ctx, c.UserID, past); err != nil {
 			return Receipt{}, err
 		}
 	}
 	t := target{command: "UpdateUser", stream: userStream(c.UserID)}
 	receipt, err := decide(ctx, h, t, func(s user.State) ([]eventschema.UserEvent, error) { return s.Update(change, c.Match) })
-	if c.Roles == nil && c.Disabled == nil {
+	switch {
+	case c.Roles == nil && c.Disabled == nil:
 		return receipt, err
+	case err != nil:
+		return receipt, errors.Join(err, h.RecountAdmin(ctx, c.UserID))
 	}
-	return receipt, errors.Join(err, h.CountAdmin(completing(ctx, receipt), c.UserID))
+	return receipt, h.CountAdmin(completing(ctx, receipt), c.UserID)
 }
 
 func (h *Handlers) newVerifier(ctx context.Context, password string, hints ...string) (string, error) {
@@ -175,14 +178,14 @@ func (h *Handlers) DeleteUser(ctx context.Context, c DeleteUser) (Receipt, error
 		return Receipt{}, err
 	}
 	if administers(past.State) {
-		if err := h.releaseAdmin(ctx, c.UserID); err != nil {
+		if err := h.releaseAdmin(ctx, c.UserID, past); err != nil {
 			return Receipt{}, err
 		}
 	}
 	t := target{command: "DeleteUser", stream: userStream(c.UserID)}
 	receipt, err := decide(ctx, h, t, func(s user.State) ([]eventschema.UserEvent, error) { return s.Delete(c.UserID, c.Match) })
 	if err != nil && administers(past.State) {
-		return Receipt{}, errors.Join(err, h.CountAdmin(ctx, c.UserID)) // who was not deleted administers still
+		return Receipt{}, errors.Join(err, h.RecountAdmin(ctx, c.UserID)) // who was not deleted administers still
 	}
 	if err != nil {
 		return Receipt{}, err

@@ -40,11 +40,13 @@ type AdminAdded struct {
 func (AdminAdded) EventName() string { return "installation.admin_added" }
 
 // AdminRemoved decides that a user is none of them any more. It precedes what
-// happens to the user: the last one cannot be removed.
+// happens to the user: the last one cannot be removed. UserRevision is that of
+// the user's stream which was looked at: what ends the administrator comes after.
 type AdminRemoved struct {
 	installationEvent
 
-	UserID string `json:"user_id"`
+	UserID       string `json:"user_id"`
+	UserRevision int64  `json:"user_revision"`
 }
 
 // EventName is the stored name.

@@ -3,6 +3,7 @@ package reactors
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/g4fagent/g4fagent/eventschema"
 	"github.com/g4fagent/g4fagent/internal/eventlog"
@@ -36,6 +37,22 @@ func (r *Reactors) releaseEmail(ctx context.Context, why eventlog.Record) error 
 	}
 	_, err = r.handlers.ReleaseEmail(ctx, deleted)
 	return err
+}
+
+func (r *Reactors) countAdmin(ctx context.Context, why eventlog.Record) error {
+	userID, ok := strings.CutPrefix(why.Stream, "user-")
+	if !ok {
+		return fmt.Errorf("%s is no user's stream", why.Stream)
+	}
+	return r.handlers.CountAdmin(ctx, userID)
+}
+
+func (r *Reactors) recountAdmin(ctx context.Context, why eventlog.Record) error {
+	removed, err := sightless[eventschema.AdminRemoved](why)
+	if err != nil {
+		return err
+	}
+	return r.handlers.RecountAdmin(ctx, removed.UserID)
 }
 
 // closeSessions closes every session that the project ever had: a deleted project

@@ -62,6 +62,35 @@ func TestAnAddressIsItsUsers(t *testing.T) {
 	h.history.mustBe("reservation-email-h1", "reservation.email_taken", "reservation.email_released", "reservation.email_taken")
 }
 
+// Whoever can administer is counted, although the process ended between the two
+// appends; and whoever is not removed after all counts again.
+func TestAdministratorsAreCounted(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	admin := func(user string) eventschema.UserCreated {
+		return eventschema.UserCreated{UserID: user, Name: user, Roles: []string{"admin"}}
+	}
+	h.append("user-user_1", eventlog.NoStream, admin("user_1"))
+	h.append("user-user_2", eventlog.NoStream, admin("user_2"))
+	h.start(options{})
+	h.history.await("installation", "installation.admin_added", 2)
+	h.append("user-user_1", 0, eventschema.UserDisabled{UserID: "user_1"})
+	removed := read[eventschema.AdminRemoved](t, h.history.await("installation", "installation.admin_removed", 1))
+	if removed.UserID != "user_1" || removed.UserRevision != 1 {
+		t.Errorf("removed: %+v", removed)
+	}
+	h.append("user-user_1", 1, eventschema.UserEnabled{UserID: "user_1"})
+	last := h.history.await("installation", "installation.admin_added", 3)
+	// What this removal was for never happened.
+	h.append("installation", last.Revision, eventschema.AdminRemoved{UserID: "user_2", UserRevision: 0})
+	h.until("the second look is planned", func() bool { return h.jobs()["recount_admin scheduled"] == 2 })
+	h.exec(`update river.river_job set scheduled_at = now() where kind = 'recount_admin'`)
+	again := read[eventschema.AdminAdded](t, h.history.await("installation", "installation.admin_added", 4))
+	if again.UserID != "user_2" {
+		t.Errorf("counted again: %+v", again)
+	}
+}
+
 // repeat does all jobs of a kind once more.
 func (h *house) repeat(kind string) {
 	h.t.Helper()

@@ -101,7 +101,7 @@ func TestACheckpointPassesWhatNobodyWants(t *testing.T) {
 	for i := range 2 * reactors.PassEvery / batch {
 		events := make([]eventschema.Event, batch)
 		for j := range events {
-			events[j] = eventschema.UserEnabled{UserID: "user_1"}
+			events[j] = eventschema.UserPasswordChanged{UserID: "user_1", Verifier: "v"}
 		}
 		h.append("user-user_1", int64(i*batch-1), events...)
 	}

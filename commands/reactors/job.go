@@ -2,10 +2,13 @@ package reactors
 
 import (
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
 
+	"github.com/g4fagent/g4fagent/commands"
 	"github.com/g4fagent/g4fagent/eventschema"
 	"github.com/g4fagent/g4fagent/internal/eventlog"
 )
@@ -39,6 +42,11 @@ type (
 	startUser struct{ cause }
 	// releaseEmail completes user.deleted.
 	releaseEmail struct{ cause }
+	// countAdmin completes what made a user an administrator, or ended that.
+	countAdmin struct{ cause }
+	// recountAdmin looks again at who was removed from the administrators, in case
+	// the change that it was for never came.
+	recountAdmin struct{ cause }
 	// closeSessions completes project.deleted.
 	closeSessions struct{ cause }
 	// executeRun does what run.requested asks for.
@@ -48,14 +56,25 @@ type (
 func (startJournal) Kind() string  { return "start_journal" }
 func (startUser) Kind() string     { return "start_user" }
 func (releaseEmail) Kind() string  { return "release_email" }
+func (countAdmin) Kind() string    { return "count_admin" }
+func (recountAdmin) Kind() string  { return "recount_admin" }
 func (closeSessions) Kind() string { return "close_sessions" }
 func (executeRun) Kind() string    { return "execute_run" }
 
-func (startJournal) InsertOpts() river.InsertOpts  { return insertOpts(queueCompletions) }
-func (startUser) InsertOpts() river.InsertOpts     { return insertOpts(queueCompletions) }
-func (releaseEmail) InsertOpts() river.InsertOpts  { return insertOpts(queueCompletions) }
+func (startJournal) InsertOpts() river.InsertOpts { return insertOpts(queueCompletions) }
+func (startUser) InsertOpts() river.InsertOpts    { return insertOpts(queueCompletions) }
+func (releaseEmail) InsertOpts() river.InsertOpts { return insertOpts(queueCompletions) }
+func (countAdmin) InsertOpts() river.InsertOpts   { return insertOpts(queueCompletions) }
+func (recountAdmin) InsertOpts() river.InsertOpts {
+	opts := insertOpts(queueCompletions)
+	opts.ScheduledAt = time.Now().Add(recountAfter)
+	return opts
+}
 func (closeSessions) InsertOpts() river.InsertOpts { return insertOpts(queueCompletions) }
 func (executeRun) InsertOpts() river.InsertOpts    { return insertOpts(queueRuns) }
+
+// recountAfter is longer than any command takes.
+const recountAfter = time.Minute
 
 // insertOpts keep an event's unfinished job the only one: a recovery beside
 // running reactors inserts nothing twice.
@@ -81,10 +100,32 @@ func all() []reactor {
 				return one(startUser{causeOf(r, "")})
 			}),
 			on(func(r eventlog.Record, e eventschema.UserDeleted) []river.InsertManyParams {
-				if e.EmailHash == "" {
-					return nil // a service account: it had no address
+				jobs := one(countAdmin{causeOf(r, "")})
+				if e.EmailHash != "" { // a service account has no address
+					jobs = append(jobs, one(releaseEmail{causeOf(r, "")})...)
 				}
-				return one(releaseEmail{causeOf(r, "")})
+				return jobs
+			}),
+			on(func(r eventlog.Record, e eventschema.UserCreated) []river.InsertManyParams {
+				if !slices.Contains(e.Roles, commands.AdminRole) {
+					return nil
+				}
+				return one(countAdmin{causeOf(r, "")})
+			}),
+			on(func(r eventlog.Record, e eventschema.UserUpdated) []river.InsertManyParams {
+				if e.Roles == nil {
+					return nil
+				}
+				return one(countAdmin{causeOf(r, "")})
+			}),
+			on(func(r eventlog.Record, _ eventschema.UserDisabled) []river.InsertManyParams {
+				return one(countAdmin{causeOf(r, "")})
+			}),
+			on(func(r eventlog.Record, _ eventschema.UserEnabled) []river.InsertManyParams {
+				return one(countAdmin{causeOf(r, "")})
+			}),
+			on(func(r eventlog.Record, _ eventschema.AdminRemoved) []river.InsertManyParams {
+				return one(recountAdmin{causeOf(r, "")})
 			}),
 			on(func(r eventlog.Record, e eventschema.ProjectDeleted) []river.InsertManyParams {
 				return one(closeSessions{causeOf(r, e.ProjectID)})

@@ -79,6 +79,7 @@ func TestLostQueuesAreRecovered(t *testing.T) {
 	h.append("reservation-email-h1", eventlog.NoStream, reserved("user_1", "h1"))
 	h.append("reservation-email-h2", eventlog.NoStream, reserved("user_2", "h2"))
 	h.append("user-user_2", eventlog.NoStream, reserved("user_2", "h2").User, eventschema.UserDeleted{UserID: "user_2", EmailHash: "h2"})
+	h.append("user-user_3", eventlog.NoStream, eventschema.UserCreated{UserID: "user_3", Name: "Grace", Roles: []string{"admin"}})
 	gone := h.project("gone")
 	h.session(gone, "custom")
 	empty := h.project("empty")
@@ -94,7 +95,7 @@ func TestLostQueuesAreRecovered(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]int{"execute_run": 1, "start_journal": 1, "start_user": 1, "release_email": 1, "close_sessions": 1}
+	want := map[string]int{"execute_run": 1, "start_journal": 1, "start_user": 1, "release_email": 1, "count_admin": 1, "close_sessions": 1}
 	if !maps.Equal(recovered.Jobs, want) {
 		t.Errorf("recovered %v, want %v", recovered.Jobs, want)
 	}
@@ -117,6 +118,7 @@ func TestLostQueuesAreRecovered(t *testing.T) {
 	h.history.mustBe("session-sess_1", "session.created")
 	h.history.mustBe("user-user_1", "user.created")
 	h.history.mustBe("reservation-email-h2", "reservation.email_taken", "reservation.email_released")
+	h.history.mustBe("installation", "installation.admin_added")
 	done, err := n.Recover(t.Context())
 	if err != nil || len(done.Jobs) != 0 {
 		t.Errorf("nothing was left, and recovered: %v, %v", done.Jobs, err)

@@ -98,11 +98,12 @@ func (r *Reactors) place(ctx context.Context, tx pgx.Tx, at eventlog.Position) e
 }
 
 // book holds what the log has begun and not brought to an end, by what it is
-// about. It is as large as what is open, not as the log.
+// about. It is as large as what is open and who has an account, not as the log.
 type book struct {
 	journals map[string]startJournal  // by session
 	users    map[string]startUser     // by user
 	emails   map[string]releaseEmail  // by user
+	accounts map[string]*account      // by user
 	runs     map[string]waitingRun    // by run
 	deleted  map[string]closeSessions // by project
 	open     map[string]int           // sessions not closed, by project
@@ -111,7 +112,7 @@ type book struct {
 func newBook() *book {
 	return &book{
 		journals: map[string]startJournal{}, users: map[string]startUser{}, emails: map[string]releaseEmail{},
-		runs: map[string]waitingRun{}, deleted: map[string]closeSessions{}, open: map[string]int{},
+		accounts: map[string]*account{}, runs: map[string]waitingRun{}, deleted: map[string]closeSessions{}, open: map[string]int{},
 	}
 }
 
@@ -119,6 +120,7 @@ func newBook() *book {
 var concerned = names(
 	eventschema.ProjectSessionAdded{}, eventschema.SessionCreated{}, eventschema.SessionClosed{}, eventschema.ProjectDeleted{},
 	eventschema.EmailReserved{}, eventschema.UserCreated{}, eventschema.UserDeleted{}, eventschema.EmailReleased{},
+	eventschema.UserUpdated{}, eventschema.UserDisabled{}, eventschema.UserEnabled{}, eventschema.AdminAdded{}, eventschema.AdminRemoved{},
 	eventschema.RunRequested{}, eventschema.RunCompleted{}, eventschema.RunFailed{}, eventschema.RunCanceled{},
 )
 
@@ -139,6 +141,7 @@ func (b *book) enter(r eventlog.Record) error {
 	if err != nil {
 		return fmt.Errorf("read %s at %d: %w", r.Stream, r.Revision, err)
 	}
+	b.count(r, e)
 	switch e := e.(type) {
 	case eventschema.ProjectSessionAdded:
 		b.journals[e.Session.SessionID] = startJournal{causeOf(r, e.ProjectID)}
@@ -182,6 +185,11 @@ func (b *book) unfinished() []river.InsertManyParams {
 	}
 	for _, j := range b.emails {
 		jobs = append(jobs, river.InsertManyParams{Args: j})
+	}
+	for _, a := range b.accounts {
+		if a.administers() != a.counted {
+			jobs = append(jobs, river.InsertManyParams{Args: a.job})
+		}
 	}
 	for project, j := range b.deleted {
 		if b.open[project] > 0 {

@@ -53,6 +53,8 @@ func (r *Reactors) workers() *river.Workers {
 	add[startJournal](w, r, r.startJournal)
 	add[startUser](w, r, r.startUser)
 	add[releaseEmail](w, r, r.releaseEmail)
+	add[countAdmin](w, r, r.countAdmin)
+	add[recountAdmin](w, r, r.recountAdmin)
 	add[closeSessions](w, r, r.closeSessions)
 	add[executeRun](w, r, r.executeRun)
 	return w

@@ -31,12 +31,25 @@ func TestIsMadeOnce(t *testing.T) {
 func TestTheLastAdministratorStays(t *testing.T) {
 	t.Parallel()
 	remove := func(id string) func(installation.State) ([]event, error) {
-		return func(s installation.State) ([]event, error) { return s.RemoveAdmin(id) }
+		return func(s installation.State) ([]event, error) { return s.RemoveAdmin(id, 7) }
 	}
 	given(t, created, added("a")).When(remove("a")).ThenError(installation.ErrLastAdmin)
-	given(t, created, added("a"), added("b")).When(remove("a")).Then(eventschema.AdminRemoved{UserID: "a"})
+	given(t, created, added("a"), added("b")).When(remove("a")).Then(eventschema.AdminRemoved{UserID: "a", UserRevision: 7})
 	given(t, created, added("a"), added("b"), eventschema.AdminRemoved{UserID: "a"}).When(remove("b")).ThenError(installation.ErrLastAdmin)
 	given(t, created, added("a")).When(remove("nobody")).ThenNothing()
+}
+
+// What was seen before a removal adds nobody again; what came after it does.
+func TestARemovalIsNotUndoneByWhatWasSeenBefore(t *testing.T) {
+	t.Parallel()
+	add := func(seen int64) func(installation.State) ([]event, error) {
+		return func(s installation.State) ([]event, error) { return s.AddAdmin("b", seen) }
+	}
+	removed := []event{created, added("a"), added("b"), eventschema.AdminRemoved{UserID: "b", UserRevision: 4}}
+	given(t, removed...).When(add(4)).ThenNothing()
+	given(t, removed...).When(add(5)).Then(added("b"))
+	given(t, append(removed, added("b"))...).When(add(6)).ThenNothing()
+	given(t, append(removed, added("b"), eventschema.AdminRemoved{UserID: "b", UserRevision: 9})...).When(add(6)).ThenNothing()
 }
 
 // Once there was an administrator there always is one.
@@ -50,7 +63,7 @@ func TestThereIsAlwaysAnAdministrator(t *testing.T) {
 			if rapid.Bool().Draw(rt, "remove") {
 				move = s.RemoveAdmin
 			}
-			events, _ := move(id) // a refusal moves nothing
+			events, _ := move(id, int64(i)) // a refusal moves nothing
 			for _, e := range events {
 				s = s.Evolve(e, int64(i+2))
 			}
