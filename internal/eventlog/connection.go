@@ -111,7 +111,7 @@ func (c *connector) connect(ctx context.Context) (*connection, error) {
 	conn := &connection{client: client, lost: make(chan struct{})}
 	conn.calls.Add(1)
 	_, err = bounded(c, ctx, conn, probeBound, func(ctx context.Context, client *esdb.Client) (struct{}, error) {
-		_, err := readHead(ctx, client)
+		_, err := readLast(ctx, client)
 		return struct{}{}, err
 	})
 	if err != nil {

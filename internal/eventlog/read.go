@@ -85,32 +85,39 @@ func (l *Log) ReadAll(ctx context.Context, after Position, limit int) (page []Re
 // Head is the position of the log's last event, those of the server itself left
 // out: followers reach it. It is zero for an empty log.
 func (l *Log) Head(ctx context.Context) (Position, error) {
-	p, err := patient(l, ctx, readBound, readHead)
-	return p, readable("read the log's head", err)
+	last, err := l.Last(ctx)
+	return last.Position, err
+}
+
+// Last is the log's last event, those of the server itself left out. It is the
+// zero Record for an empty log.
+func (l *Log) Last(ctx context.Context) (Record, error) {
+	last, err := patient(l, ctx, readBound, readLast)
+	return last, readable("read the log's end", err)
 }
 
 // headPage is how many events at the log's end are looked at first: a server may
 // write some for itself now and then.
 const headPage = 16
 
-func readHead(ctx context.Context, client *esdb.Client) (Position, error) {
+func readLast(ctx context.Context, client *esdb.Client) (Record, error) {
 	var from esdb.AllPosition = esdb.End{}
 	for limit := uint64(headPage); ; limit = min(limit*2, 4096) {
 		page, err := client.ReadAll(ctx, esdb.ReadAllOptions{Direction: esdb.Backwards, From: from}, limit)
 		if err != nil {
-			return Position{}, err
+			return Record{}, err
 		}
 		records, err := collect(page)
 		if err != nil {
-			return Position{}, err
+			return Record{}, err
 		}
 		for _, r := range records {
 			if !system(r) {
-				return r.Position, nil
+				return r, nil
 			}
 		}
 		if uint64(len(records)) < limit {
-			return Position{}, nil
+			return Record{}, nil
 		}
 		last := records[len(records)-1].Position // reads backwards leave out their start
 		from = esdb.Position{Commit: last.Commit, Prepare: last.Prepare}
