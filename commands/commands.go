@@ -74,7 +74,7 @@ type Options struct {
 
 // Handlers run commands. They are safe for concurrent use.
 type Handlers struct {
-	log    logbook
+	log    *eventlog.Log
 	lanes  eventlog.Lanes
 	vault  Vault
 	keys   KeyIndex
@@ -106,7 +106,7 @@ func New(o Options) (*Handlers, error) {
 		return nil, err
 	}
 	return &Handlers{
-		log: logbook{o.Log}, vault: o.Vault, keys: o.Keys, states: states,
+		log: o.Log, vault: o.Vault, keys: o.Keys, states: states,
 		passwords: o.Passwords, rules: o.Rules, tokens: o.Tokens, throttle: o.Throttle, refusals: o.Refusals,
 		countProjects: o.CountProjects,
 		now:           o.Now, limits: o.Limits, metrics: m,

@@ -29,10 +29,10 @@ const (
 // it: an append has a deadline of its own.
 //
 // It fails with ErrConflict when the stream is at another revision and with
-// ErrUnavailable when the log is away. An outcome that is unknown (a deadline, a
-// lost connection) is found out by looking for the events' ids; only when even
-// that is impossible until the deadline, ErrUnavailable leaves it open, and the
-// same events may be appended again.
+// ErrUnavailable when the log is away: nothing was appended then. An outcome that
+// is unknown (a deadline, a lost connection) is found out by looking for the
+// events' ids; only when even that is impossible until the deadline, ErrUnknown
+// leaves it open.
 func (l *Log) Append(ctx context.Context, stream string, expected int64, events ...Event) (Receipt, error) {
 	data, err := toEventData(events)
 	if err != nil {
@@ -52,6 +52,7 @@ func (l *Log) Append(ctx context.Context, stream string, expected int64, events 
 
 // appendKnown appends until the outcome is known or ctx ends.
 func (l *Log) appendKnown(ctx context.Context, stream string, expected int64, events []Event, data []esdb.EventData) (Receipt, string, error) {
+	sent := false
 	for pause := 20 * time.Millisecond; ; pause = min(pause*2, time.Second) {
 		receipt, err := l.appendOnce(ctx, stream, expected, data)
 		if err == nil {
@@ -60,6 +61,9 @@ func (l *Log) appendKnown(ctx context.Context, stream string, expected int64, ev
 		if refused := refusal(stream, err); refused != nil {
 			return Receipt{}, outcomeOf(refused), refused
 		}
+		if sent = sent || !errors.Is(err, errUnsent); !sent {
+			return Receipt{}, "unsent", ErrUnavailable
+		}
 		receipt, found, err := l.find(ctx, stream, expected, events)
 		switch {
 		case err == nil && found:
@@ -67,15 +71,15 @@ func (l *Log) appendKnown(ctx context.Context, stream string, expected int64, ev
 		case errors.Is(err, ErrConflict):
 			return Receipt{}, "conflict", err
 		case ctx.Err() != nil:
-			return Receipt{}, "unknown", ErrUnavailable
+			return Receipt{}, "unknown", ErrUnknown
 		}
 		wait(ctx, pause)
 	}
 }
 
 func (l *Log) appendOnce(ctx context.Context, stream string, expected int64, data []esdb.EventData) (Receipt, error) {
-	return patient(l, ctx, appendBound, func(ctx context.Context, client *esdb.Client) (Receipt, error) {
-		res, err := client.AppendToStream(ctx, stream, esdb.AppendToStreamOptions{ExpectedRevision: expectation(expected)}, data...)
+	return call(l.connector, ctx, l.patience, appendBound, func(ctx context.Context, conn *connection) (Receipt, error) {
+		res, err := conn.client.AppendToStream(ctx, stream, esdb.AppendToStreamOptions{ExpectedRevision: expectation(expected)}, data...)
 		if err != nil {
 			return Receipt{}, err
 		}

@@ -3,6 +3,7 @@ package eventlog
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
 	"google.golang.org/grpc/codes"
@@ -15,9 +16,14 @@ import (
 // reaches a client: decide reads the new tail and decides again.
 var ErrConflict = errors.New("the stream is not at the expected revision")
 
-// ErrUnavailable says that the log could not be reached in time. Nothing is
-// known to have been appended.
+// ErrUnavailable says that the log could not be reached, or did not answer, within
+// the log's own bounds. Unless it is ErrUnknown, nothing was appended.
 var ErrUnavailable = fault.New(fault.Unavailable, "unavailable", "The event log cannot be reached at the moment.")
+
+// ErrUnknown says that an append was sent and that nobody could find out in time
+// what became of it. It matches ErrUnavailable. The same events, with the same
+// ids at the same revision, may be appended again: they land once.
+var ErrUnknown = fmt.Errorf("the outcome of the append is unknown: %w", ErrUnavailable)
 
 // ErrFull says that the log refuses appends because its disk is nearly full.
 // Reads go on.
@@ -29,6 +35,29 @@ var ErrTooLarge = fault.New(fault.TooLarge, "payload_too_large", "The request is
 // errBound says that the client held a call beyond the bound that it was given,
 // whatever its context said.
 var errBound = errors.New("the log's client did not return in time")
+
+// errUnsent says that there was no server to make a request to.
+var errUnsent = fmt.Errorf("the request was not sent: %w", ErrUnavailable)
+
+// settled is err as callers get it. Only their own leaving is an error of their
+// context; a bound of ours that is over says that the log is away.
+func settled(ctx context.Context, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case !errors.Is(err, ErrUnavailable) && !connectionLost(err) && !interrupted(err):
+		return err
+	case gone(ctx):
+		return ctx.Err()
+	default:
+		return ErrUnavailable
+	}
+}
+
+// interrupted reports whether a context ended the call, whoever's it was.
+func interrupted(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || statusOf(err) == codes.Canceled
+}
 
 // connectionLost reports whether err says that the client, not the call, is
 // broken: another client must be made before anything else is asked.

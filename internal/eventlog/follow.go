@@ -58,22 +58,33 @@ func (l *Log) followOnce(ctx context.Context, after *Position, handle func(Item)
 	if err != nil {
 		return false, err
 	}
+	defer l.connector.leave()
 	subscribeCtx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	go func() { // a server that went silent ends no subscription
+		select {
+		case <-conn.lost:
+			cancel()
+		case <-subscribeCtx.Done():
+		}
+	}()
 	sub, err := l.subscribe(subscribeCtx, conn, *after)
 	if err != nil {
 		if connectionLost(err) && !gone(ctx) {
-			conn.retire()
+			l.connector.lose(conn, err)
 		}
 		return false, err
 	}
 	defer conn.calls.Done()
 	for {
 		e := sub.Recv()
+		if e.SubscriptionDropped == nil {
+			conn.heard()
+		}
 		switch {
 		case e.SubscriptionDropped != nil:
 			if connectionLost(e.SubscriptionDropped.Error) && !gone(ctx) {
-				conn.retire()
+				l.connector.lose(conn, e.SubscriptionDropped.Error)
 			}
 			return progress, fmt.Errorf("subscription dropped: %w", e.SubscriptionDropped.Error)
 		case e.EventAppeared != nil && e.EventAppeared.Event != nil:
@@ -105,8 +116,8 @@ func (l *Log) subscribe(ctx context.Context, conn *connection, after Position) (
 	opened := make(chan outcome[*esdb.Subscription], 1)
 	ctx, cancel := context.WithCancel(l.connector.outgoing(ctx))
 	go func() {
-		opened <- shielded(ctx, conn.client, func(ctx context.Context, client *esdb.Client) (*esdb.Subscription, error) {
-			return client.SubscribeToAll(ctx, o)
+		opened <- shielded(ctx, conn, func(ctx context.Context, conn *connection) (*esdb.Subscription, error) {
+			return conn.client.SubscribeToAll(ctx, o)
 		})
 	}()
 	timer := time.NewTimer(readBound)

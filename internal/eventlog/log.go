@@ -48,7 +48,7 @@ func (o Options) configuration() (esdb.Configuration, error) {
 		config.Username, config.Password = o.Username, o.Password
 	}
 	config.MaxDiscoverAttempts = discoverAttempts
-	config.Logger = esdb.NoopLogging()
+	config.GossipTimeout = discoverSeconds
 	return *config, nil
 }
 
@@ -88,45 +88,48 @@ func Open(ctx context.Context, o Options) (*Log, error) {
 
 // Ready waits until the log answers, or ctx ends.
 func (l *Log) Ready(ctx context.Context) error {
-	conn, err := l.connector.borrow(ctx)
-	if err != nil {
+	if err := l.connector.await(ctx); err != nil {
 		return fmt.Errorf("wait for the event log: %w", errors.Join(err, ctx.Err()))
 	}
-	conn.calls.Done()
 	return nil
 }
 
-// Up reports whether the log answered last time.
+// Up reports whether the log answers. It learns at once that a connection ended,
+// and within 5 s that a server went silent.
 func (l *Log) Up() bool { return l.connector.up() }
 
-// Close ends the connection once the calls in flight have ended, or ctx has.
+// Close ends the connection once the calls and followers that somebody waits for
+// have ended, or ctx has. While the server is away the client may hold calls that
+// everybody has given up; they end when the process does, and keep nothing busy.
 func (l *Log) Close(ctx context.Context) error {
 	l.stop()
 	<-l.stopped
+	select {
+	case <-l.connector.deserted:
+	case <-ctx.Done():
+		return fmt.Errorf("close event log: calls still in flight: %w", ctx.Err())
+	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		l.connector.retired.Wait()
 	}()
+	ctx, cancel := context.WithTimeout(ctx, abandonedGrace)
+	defer cancel()
 	select {
 	case <-done:
-		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("close event log: calls still in flight: %w", ctx.Err())
+		l.connector.search.over.Store(true)
 	}
+	return nil
 }
 
-// patient bounds how long a call waits for a server, not the call itself.
-func patient[T any](l *Log, ctx context.Context, bound time.Duration, request func(context.Context, *esdb.Client) (T, error)) (T, error) {
-	waitCtx, cancel := context.WithTimeout(ctx, l.patience+bound)
-	defer cancel()
-	if !l.connector.up() {
-		ready, done := context.WithTimeout(ctx, l.patience)
-		defer done()
-		if err := l.Ready(ready); err != nil {
-			var zero T
-			return zero, ErrUnavailable
-		}
-	}
-	return call(l.connector, waitCtx, bound, request)
+// abandonedGrace is how long Close waits for calls that nobody waits for.
+const abandonedGrace = time.Second
+
+// patient makes one request of at most bound, and waits for a server that is away
+// as long as the log's patience. Its error is a context's only if ctx has ended.
+func patient[T any](l *Log, ctx context.Context, bound time.Duration, request func(context.Context, *connection) (T, error)) (T, error) {
+	value, err := call(l.connector, ctx, l.patience, bound, request)
+	return value, settled(ctx, err)
 }

@@ -37,12 +37,12 @@ func (l *Log) ReadLast(ctx context.Context, stream string, limit int) ([]Record,
 }
 
 func (l *Log) readStream(ctx context.Context, stream string, limit int, o esdb.ReadStreamOptions) ([]Record, error) {
-	records, err := patient(l, ctx, readBound, func(ctx context.Context, client *esdb.Client) ([]Record, error) {
-		page, err := client.ReadStream(ctx, stream, o, uint64(limit))
+	records, err := patient(l, ctx, readBound, func(ctx context.Context, conn *connection) ([]Record, error) {
+		page, err := conn.client.ReadStream(ctx, stream, o, uint64(limit))
 		if err != nil {
 			return nil, err
 		}
-		return collect(page)
+		return collect(conn, page)
 	})
 	if isCode(err, esdb.ErrorCodeResourceNotFound) {
 		return nil, nil
@@ -54,17 +54,17 @@ func (l *Log) readStream(ctx context.Context, stream string, limit int, o esdb.R
 // order, those of the server itself left out: a page may be empty although more
 // follow. More is false when the end was reached; next is where to go on.
 func (l *Log) ReadAll(ctx context.Context, after Position, limit int) (page []Record, next Position, more bool, err error) {
-	records, err := patient(l, ctx, readBound, func(ctx context.Context, client *esdb.Client) ([]Record, error) {
+	records, err := patient(l, ctx, readBound, func(ctx context.Context, conn *connection) ([]Record, error) {
 		o := esdb.ReadAllOptions{Direction: esdb.Forwards, From: esdb.Start{}}
 		if !after.IsZero() {
 			o.From = esdb.Position{Commit: after.Commit, Prepare: after.Prepare}
 		}
 		// Reads of the whole log include the event at their start.
-		stream, err := client.ReadAll(ctx, o, uint64(limit)+1)
+		stream, err := conn.client.ReadAll(ctx, o, uint64(limit)+1)
 		if err != nil {
 			return nil, err
 		}
-		return collect(stream)
+		return collect(conn, stream)
 	})
 	if err != nil {
 		return nil, after, false, readable("read the whole log", err)
@@ -100,14 +100,14 @@ func (l *Log) Last(ctx context.Context) (Record, error) {
 // write some for itself now and then.
 const headPage = 16
 
-func readLast(ctx context.Context, client *esdb.Client) (Record, error) {
+func readLast(ctx context.Context, conn *connection) (Record, error) {
 	var from esdb.AllPosition = esdb.End{}
 	for limit := uint64(headPage); ; limit = min(limit*2, 4096) {
-		page, err := client.ReadAll(ctx, esdb.ReadAllOptions{Direction: esdb.Backwards, From: from}, limit)
+		page, err := conn.client.ReadAll(ctx, esdb.ReadAllOptions{Direction: esdb.Backwards, From: from}, limit)
 		if err != nil {
 			return Record{}, err
 		}
-		records, err := collect(page)
+		records, err := collect(conn, page)
 		if err != nil {
 			return Record{}, err
 		}
@@ -124,7 +124,7 @@ func readLast(ctx context.Context, client *esdb.Client) (Record, error) {
 	}
 }
 
-func collect(page *esdb.ReadStream) ([]Record, error) {
+func collect(conn *connection, page *esdb.ReadStream) ([]Record, error) {
 	defer page.Close()
 	var records []Record
 	for {
@@ -135,6 +135,7 @@ func collect(page *esdb.ReadStream) ([]Record, error) {
 		if err != nil {
 			return nil, err
 		}
+		conn.heard()
 		if e.Event != nil {
 			records = append(records, toRecord(e.Event))
 		}
@@ -144,14 +145,10 @@ func collect(page *esdb.ReadStream) ([]Record, error) {
 // readable keeps what callers act on, an outage and their own leaving, and adds
 // what was being done to everything else.
 func readable(doing string, err error) error {
-	switch {
-	case err == nil, errors.Is(err, ErrUnavailable), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+	if err == nil || errors.Is(err, ErrUnavailable) || interrupted(err) {
 		return err
-	case connectionLost(err):
-		return ErrUnavailable
-	default:
-		return &operationError{doing: doing, err: err}
 	}
+	return &operationError{doing: doing, err: err}
 }
 
 type operationError struct {
