@@ -28,6 +28,7 @@ func (featuresService) GetSupportedMethods(context.Context, *shared.Empty) (*ser
 		Methods: []*serverfeatures.SupportedMethod{
 			method("read", "position", "events"),
 			method("append"),
+			method("batchappend", "deadline_duration"),
 			method("delete"),
 			method("tombstone"),
 		},

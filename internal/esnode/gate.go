@@ -29,7 +29,7 @@ type gate struct {
 }
 
 func (g *gate) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (resp any, err error) {
-	defer g.recover(ctx, info.FullMethod, &err)
+	defer recovered(ctx, g.logger, info.FullMethod, &err)
 	if err := g.authenticate(ctx, info.FullMethod); err != nil {
 		return nil, err
 	}
@@ -37,9 +37,9 @@ func (g *gate) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, h
 }
 
 func (g *gate) stream(service any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) (err error) {
-	defer g.recover(stream.Context(), info.FullMethod, &err)
+	defer recovered(stream.Context(), g.logger, info.FullMethod, &err)
 	if err := g.authenticate(stream.Context(), info.FullMethod); err != nil {
-		if info.IsClientStream {
+		if info.IsClientStream && !info.IsServerStream {
 			drain(stream)
 		}
 		return err
@@ -53,7 +53,7 @@ const drainedMessage = 1 << 10
 
 // drain reads a refused request to its end, so that its client learns why: while
 // it still sends it sees no more than that the call is over. A client that goes
-// on and on need not learn it.
+// on and on need not learn it. One that reads as it sends learns it at once.
 func drain(stream grpc.ServerStream) {
 	for total := 0; total <= maxReceive; {
 		var m emptypb.Empty // takes any message, as unknown fields
@@ -64,9 +64,11 @@ func drain(stream grpc.ServerStream) {
 	}
 }
 
-func (g *gate) recover(ctx context.Context, method string, err *error) {
+// recovered, deferred, turns a panic into an error: of a call, or of a part of
+// one that runs apart from it.
+func recovered(ctx context.Context, logger *slog.Logger, method string, err *error) {
 	if r := recover(); r != nil {
-		g.logger.ErrorContext(ctx, "panic in a call", slog.String("method", method),
+		logger.ErrorContext(ctx, "panic in a call", slog.String("method", method),
 			slog.String("panic", fmt.Sprint(r)), slog.String("stack", string(debug.Stack())))
 		*err = status.Error(codes.Internal, "internal error")
 	}

@@ -33,19 +33,23 @@ func malformed(format string, args ...any) error {
 	return &engine.InvalidError{Reason: fmt.Sprintf(format, args...)}
 }
 
-// expectedRevision translates the one-of of three messages, whose members are
+// expectedRevision translates the one-of of four messages, whose members are
 // the same and whose types are not.
 func expectedRevision(option any) (engine.Expected, error) {
 	switch o := option.(type) {
-	case *streams.AppendReq_Options_Any, *streams.DeleteReq_Options_Any, *streams.TombstoneReq_Options_Any:
+	case *streams.AppendReq_Options_Any, *streams.BatchAppendReq_Options_Any,
+		*streams.DeleteReq_Options_Any, *streams.TombstoneReq_Options_Any:
 		return engine.Any, nil
-	case *streams.AppendReq_Options_NoStream, *streams.DeleteReq_Options_NoStream, *streams.TombstoneReq_Options_NoStream:
+	case *streams.AppendReq_Options_NoStream, *streams.BatchAppendReq_Options_NoStream,
+		*streams.DeleteReq_Options_NoStream, *streams.TombstoneReq_Options_NoStream:
 		return engine.NoStream, nil
-	case *streams.AppendReq_Options_StreamExists, *streams.DeleteReq_Options_StreamExists,
-		*streams.TombstoneReq_Options_StreamExists:
+	case *streams.AppendReq_Options_StreamExists, *streams.BatchAppendReq_Options_StreamExists,
+		*streams.DeleteReq_Options_StreamExists, *streams.TombstoneReq_Options_StreamExists:
 		return engine.StreamExists, nil
 	case *streams.AppendReq_Options_Revision:
 		return exactRevision(o.Revision)
+	case *streams.BatchAppendReq_Options_StreamPosition:
+		return exactRevision(o.StreamPosition)
 	case *streams.DeleteReq_Options_Revision:
 		return exactRevision(o.Revision)
 	case *streams.TombstoneReq_Options_Revision:
@@ -99,7 +103,15 @@ func (a *appendRequest) setOptions(o *streams.AppendReq_Options) (err error) {
 	return err
 }
 
-func (a *appendRequest) propose(m *streams.AppendReq_ProposedMessage) error {
+// proposal is an event to append, in a message of either method's own type.
+type proposal interface {
+	GetId() *shared.UUID
+	GetMetadata() map[string]string
+	GetCustomMetadata() []byte
+	GetData() []byte
+}
+
+func (a *appendRequest) propose(m proposal) error {
 	if !a.options {
 		return malformed("an event comes before the append's options")
 	}
@@ -121,7 +133,7 @@ func (a *appendRequest) finish() (engine.Append, error) {
 	return a.append, a.err
 }
 
-func proposedEvent(m *streams.AppendReq_ProposedMessage) (storage.NewEvent, error) {
+func proposedEvent(m proposal) (storage.NewEvent, error) {
 	id, err := parseID(m.GetId())
 	if err != nil {
 		return storage.NewEvent{}, err

@@ -162,12 +162,16 @@ func (s *streamsService) subscribe(r readRequest, stream streams.Streams_ReadSer
 	return nil
 }
 
-// refuse turns an error into what the client gets, and logs what is not the
-// client's own doing.
-func (s *streamsService) refuse(ctx context.Context, setTrailer func(metadata.MD), err error) error {
+// report logs what is not the client's own doing.
+func (s *streamsService) report(ctx context.Context, err error) {
 	if errors.Is(err, storage.ErrCorrupt) {
 		s.logger.ErrorContext(ctx, "stored data is corrupt and was not served", slog.Any("error", err))
 	}
+}
+
+// refuse turns an error into what the client gets.
+func (s *streamsService) refuse(ctx context.Context, setTrailer func(metadata.MD), err error) error {
+	s.report(ctx, err)
 	trailers, refused := refusal(err)
 	if trailers != nil {
 		setTrailer(trailers)

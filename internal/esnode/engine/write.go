@@ -27,11 +27,20 @@ type Receipt struct {
 // Errors: *InvalidError, *TooLargeError, *ConflictError, *DeletedError, and the
 // log's own, after which the outcome is unknown.
 func (e *Engine) Append(ctx context.Context, a Append) (Receipt, error) {
+	return e.AppendInTurn(ctx, a, func() {})
+}
+
+// AppendInTurn is Append for a caller that has several appends under way at
+// once and wants them decided in its own order. It calls decided, which must
+// not block, as soon as every append that begins from then on comes after this
+// one, and goes on to wait for the disk. It need not call it if it fails.
+func (e *Engine) AppendInTurn(ctx context.Context, a Append, decided func()) (Receipt, error) {
 	if err := e.checkAppend(a); err != nil {
 		return Receipt{}, err
 	}
 	var receipt Receipt
 	err := e.log.Commit(ctx, func(tx *storage.Tx) error {
+		defer decided() // the next one waits for the lock that this runs under
 		s, err := writable(tx, a.Stream)
 		if err != nil {
 			return err
