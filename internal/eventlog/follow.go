@@ -27,13 +27,67 @@ func (e handlerError) Unwrap() error { return e.err }
 // Follow hands every event after position to handle, in log order and one at a
 // time, the server's own events left out, until ctx ends or handle fails. It
 // outlives the log's outages: after each it goes on behind the last event that
-// handle accepted.
+// handle accepted. Handle may be told more than once that it has caught up.
+//
+// Followers that have caught up share one subscription. A slow one does not keep
+// the others waiting.
 func (l *Log) Follow(ctx context.Context, after Position, handle func(Item) error) error {
 	l.metrics.followers.Inc()
 	defer l.metrics.followers.Dec()
+	reader := l.tails.join(ctx, l, after, false)
+	for {
+		if reader == nil {
+			var err error
+			if reader, err = l.catchUp(ctx, &after, handle); err != nil {
+				return err
+			}
+		}
+		err := reader.read(ctx, &after, handle)
+		l.tails.leave(reader)
+		if !errors.Is(err, errBehind) {
+			return err
+		}
+		reader = nil
+	}
+}
+
+// catchUp follows the log by itself until it can go on at the tail.
+func (l *Log) catchUp(ctx context.Context, after *Position, handle func(Item) error) (*tailReader, error) {
+	var reader *tailReader
+	caughtUp := false
+	err := l.subscribed(ctx, after, func(item Item) error {
+		if err := handle(item); err != nil {
+			return err
+		}
+		if item.isRecord() {
+			*after = item.Record.Position
+		} else {
+			caughtUp = item.CaughtUp
+		}
+		if caughtUp {
+			if reader = l.tails.join(ctx, l, *after, true); reader != nil {
+				return errCaughtUp
+			}
+		}
+		return nil
+	})
+	if reader != nil {
+		return reader, nil
+	}
+	return nil, err
+}
+
+// errCaughtUp ends a subscription that has brought its follower to the tail.
+var errCaughtUp = errors.New("the follower has caught up")
+
+// subscribed hands what a subscription of its own brings to handle, and moves
+// after behind it.
+func (l *Log) subscribed(ctx context.Context, after *Position, handle func(Item) error) error {
+	l.metrics.subscriptions.Inc()
+	defer l.metrics.subscriptions.Dec()
 	pause := reconnectMin
 	for {
-		progress, err := l.followOnce(ctx, &after, handle)
+		progress, err := l.followOnce(ctx, after, handle)
 		if h, ok := errors.AsType[handlerError](err); ok {
 			return h.err
 		}

@@ -56,6 +56,7 @@ func (o Options) configuration() (esdb.Configuration, error) {
 // server: calls fail with ErrUnavailable while it is away, followers wait.
 type Log struct {
 	connector *connector
+	tails     tails
 	metrics   *metrics
 	patience  time.Duration
 	logger    *slog.Logger

@@ -3,12 +3,13 @@ package eventlog
 import "github.com/prometheus/client_golang/prometheus"
 
 type metrics struct {
-	up        prometheus.Gauge
-	connects  prometheus.Counter
-	appends   *prometheus.CounterVec
-	latency   prometheus.Histogram
-	laneWait  prometheus.Histogram
-	followers prometheus.Gauge
+	up            prometheus.Gauge
+	connects      prometheus.Counter
+	appends       *prometheus.CounterVec
+	latency       prometheus.Histogram
+	laneWait      prometheus.Histogram
+	followers     prometheus.Gauge
+	subscriptions prometheus.Gauge
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -31,11 +32,14 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Buckets: prometheus.ExponentialBuckets(0.0001, 2, 16),
 		}),
 		followers: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "g4fagent_eventlog_followers", Help: "Subscriptions to the whole log.",
+			Name: "g4fagent_eventlog_followers", Help: "Who follows the whole log.",
+		}),
+		subscriptions: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "g4fagent_eventlog_subscriptions", Help: "Subscriptions to the whole log: those who have caught up share one.",
 		}),
 	}
 	if r != nil {
-		r.MustRegister(m.up, m.connects, m.appends, m.latency, m.laneWait, m.followers)
+		r.MustRegister(m.up, m.connects, m.appends, m.latency, m.laneWait, m.followers, m.subscriptions)
 	}
 	return m
 }

@@ -16,8 +16,8 @@ import (
 	"github.com/g4fagent/g4fagent/eventschema"
 )
 
-// Headers of a Watermill message. The payload is the stored event's bytes, the
-// message's UUID the event's id.
+// Headers of a Watermill message that stands for itself. The payload of any is the
+// stored event's bytes, its UUID the event's id.
 const (
 	headerStream   = "stream"
 	headerRevision = "revision"
@@ -41,10 +41,10 @@ type SubscriberOptions struct {
 	Want func(Record) bool
 }
 
-// Subscriber delivers the whole log, in order, as Watermill messages. It
-// implements message.Subscriber. A message that is refused (nacked) is sent
-// again, with everything after it, for as long as it takes: the log has no gaps
-// and neither may whoever follows it.
+// Subscriber delivers the whole log, in order, as Watermill messages, of which
+// RecordOf tells the record. It implements message.Subscriber. A message that is
+// refused (nacked) is sent again, with everything after it, for as long as it
+// takes: the log has no gaps and neither may whoever follows it.
 type Subscriber struct {
 	log     *Log
 	options SubscriberOptions
@@ -144,10 +144,7 @@ func (d *delivery) deliver(ctx context.Context, item Item) error {
 			return err
 		}
 	}
-	msg, err := MessageOf(ctx, item.Record)
-	if err != nil {
-		return err
-	}
+	msg := delivered(ctx, item.Record)
 	select {
 	case d.out <- msg:
 	case <-ctx.Done():
@@ -190,7 +187,17 @@ func (d *delivery) settle(ctx context.Context, most int) error {
 	return nil
 }
 
-// MessageOf is r as a Subscriber delivers it; RecordOf reads it.
+// recordKey carries the record that a message was made from.
+type recordKey struct{}
+
+// delivered is r as a Subscriber delivers it: the record goes with its message, and
+// need not be written into headers and read from them again.
+func delivered(ctx context.Context, r Record) *message.Message {
+	return message.NewMessageWithContext(context.WithValue(ctx, recordKey{}, &r), r.ID.String(), r.Stored.Data)
+}
+
+// MessageOf is r as a message that can leave the process: its headers say
+// everything.
 func MessageOf(ctx context.Context, r Record) (*message.Message, error) {
 	meta, err := json.Marshal(r.Meta)
 	if err != nil {
@@ -208,8 +215,11 @@ func MessageOf(ctx context.Context, r Record) (*message.Message, error) {
 	return msg, nil
 }
 
-// RecordOf reads the record that a Subscriber made msg from.
+// RecordOf is the record that msg was made from, by a Subscriber or by MessageOf.
 func RecordOf(msg *message.Message) (Record, error) {
+	if r, ok := msg.Context().Value(recordKey{}).(*Record); ok {
+		return *r, nil
+	}
 	id, err := uuid.Parse(msg.UUID)
 	if err != nil {
 		return Record{}, fmt.Errorf("read message id: %w", err)

@@ -193,15 +193,12 @@ func (s *subscriber) Close() error {
 	return nil
 }
 
-// Message is r as package eventlog delivers it.
+// Message is r as a message.
 func Message(ctx context.Context, r eventlog.Record) *message.Message {
-	msg, err := eventlog.NewMessage(ctx, eventlog.Event{ID: r.ID, Stored: r.Stored, Meta: r.Meta})
+	r.Meta.SchemaVersion = r.Stored.Version
+	msg, err := eventlog.MessageOf(ctx, r)
 	if err != nil {
 		panic(err) // metadata are plain fields
 	}
-	msg.Metadata["stream"] = r.Stream
-	msg.Metadata["revision"] = strconv.FormatInt(r.Revision, 10)
-	msg.Metadata["commit"] = strconv.FormatUint(r.Position.Commit, 10)
-	msg.Metadata["prepare"] = strconv.FormatUint(r.Position.Prepare, 10)
 	return msg
 }
