@@ -1,10 +1,8 @@
 package esnode_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"strings"
 	"testing"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
@@ -16,144 +14,6 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 )
-
-func TestAppend(t *testing.T) {
-	t.Parallel()
-
-	t.Run("answers with the last event's place, and everything is read back", func(t *testing.T) {
-		t.Parallel()
-		for _, n := range []int{1, 2, 500} {
-			r := newRig(t)
-			r.mustAppend("other", "x")
-			sent := make([]esdb.EventData, n)
-			for i := range sent {
-				sent[i] = event("x")
-			}
-			sent[0].ContentType = esdb.ContentTypeBinary
-			result, err := r.append("s", esdb.NoStream{}, sent...)
-			if err != nil {
-				t.Fatal(err)
-			}
-			events, err := r.readAll(esdb.ReadAllOptions{From: esdb.Start{}}, everything)
-			if err != nil || len(events) != n+1 {
-				t.Fatalf("the log has %d events, %v", len(events), err)
-			}
-			var position uint64
-			for i, e := range events[1:] {
-				got, want := e.Event, sent[i]
-				if got.EventID != want.EventID || got.EventType != want.EventType || got.StreamID != "s" ||
-					got.EventNumber != uint64(i) || !bytes.Equal(got.Data, want.Data) || !bytes.Equal(got.UserMetadata, want.Metadata) ||
-					got.Position.Commit != got.Position.Prepare || got.Position.Commit <= position || *e.Commit != got.Position.Commit {
-					t.Fatalf("event %d is %+v, sent was %+v", i, got, want)
-				}
-				position = got.Position.Commit
-			}
-			if events[1].Event.ContentType != "application/octet-stream" || n > 1 && events[2].Event.ContentType != "application/json" {
-				t.Errorf("the content types are %s, %s", events[1].Event.ContentType, events[2].Event.ContentType)
-			}
-			if result.NextExpectedVersion != uint64(n-1) || result.CommitPosition != position || result.PreparePosition != position {
-				t.Errorf("the result is %+v, the last event is at %d", result, position)
-			}
-		}
-	})
-
-	t.Run("tells of a conflict in a reply", func(t *testing.T) {
-		t.Parallel()
-		r := newRig(t)
-		r.mustAppend("s", "a", "b")
-		for text, expected := range map[string]esdb.ExpectedRevision{
-			"expecting 'no_stream' but got '1'": esdb.NoStream{},
-			"expecting '0' but got '1'":         esdb.Revision(0),
-			"expecting '7' but got '1'":         esdb.Revision(7),
-		} {
-			_, err := r.append("s", expected, event("x"))
-			wantCode(t, text, err, esdb.ErrorCodeWrongExpectedVersion)
-			if err != nil && !strings.Contains(err.Error(), text) {
-				t.Errorf("got %v, want %s", err, text)
-			}
-		}
-		_, err := r.append("new", esdb.StreamExists{}, event("x"))
-		wantCode(t, "stream exists", err, esdb.ErrorCodeWrongExpectedVersion)
-		if err != nil && !strings.Contains(err.Error(), "expecting 'stream_exists' but got 'no_stream'") {
-			t.Errorf("got %v", err)
-		}
-		r.wantStream("s", `0:"a"`, `1:"b"`)
-	})
-
-	t.Run("gives a repetition the first answer", func(t *testing.T) {
-		t.Parallel()
-		r := newRig(t)
-		events := eventsNamed("a", "b")
-		first, err := r.append("s", esdb.NoStream{}, events...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.mustAppend("s", "c")
-		again, err := r.append("s", esdb.NoStream{}, events...)
-		if err != nil || *again != *first {
-			t.Fatalf("got %+v, %v, want %+v", again, err, first)
-		}
-		r.wantStream("s", `0:"a"`, `1:"b"`, `2:"c"`)
-	})
-
-	t.Run("takes any name but $$", func(t *testing.T) {
-		t.Parallel()
-		r := newRig(t)
-		for _, name := range []string{"a", "A", "ü/漢 字", "a\x00b", "$system", "a\nb", strings.Repeat("n", 5000)} {
-			r.mustAppend(name, name)
-			events, err := r.readStream(name, esdb.ReadStreamOptions{From: esdb.Start{}}, everything)
-			if err != nil || len(events) != 1 || events[0].Event.StreamID != name {
-				t.Errorf("%q: %v, %v", name, events, err)
-			}
-		}
-		for _, name := range []string{"", "$$"} {
-			_, err := r.append(name, esdb.Any{}, event("x"))
-			wantStatus(t, name, err, codes.InvalidArgument)
-		}
-	})
-
-	t.Run("of too much is read to its end and refused", func(t *testing.T) {
-		t.Parallel()
-		r := newRig(t)
-		big := make([]esdb.EventData, 30)
-		for i := range big {
-			big[i] = event("x")
-			big[i].Data = make([]byte, 300_000)
-		}
-		_, err := r.append("s", esdb.NoStream{}, big...)
-		wantStatus(t, "9 MB", err, codes.InvalidArgument)
-		one := event("x")
-		one.Data = make([]byte, 1<<20)
-		_, err = r.append("s", esdb.NoStream{}, one)
-		wantStatus(t, "1 MiB and a type", err, codes.InvalidArgument)
-		one.Data = make([]byte, 1<<20-len(one.Metadata)-2*len(one.EventType))
-		if _, err = r.append("s", esdb.NoStream{}, one); err != nil {
-			t.Errorf("exactly 1 MiB: %v", err)
-		}
-	})
-
-	t.Run("that breaks off writes nothing", func(t *testing.T) {
-		t.Parallel()
-		r := newRig(t)
-		ctx, cancel := context.WithCancel(r.ctx)
-		call, err := r.stubs().Append(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := errors.Join(call.Send(options("s")), call.Send(proposed(uuid.New()))); err != nil {
-			t.Fatal(err)
-		}
-		cancel()
-		if err := call.RecvMsg(new(streams.AppendResp)); status.Code(err) != codes.Canceled {
-			t.Fatalf("got %v", err)
-		}
-		r.mustAppend("other", "x")
-		events, err := r.readAll(esdb.ReadAllOptions{From: esdb.Start{}}, everything)
-		if err != nil || len(events) != 1 {
-			t.Fatalf("the log has %d events, %v", len(events), err)
-		}
-	})
-}
 
 func wantStatus(t testing.TB, what string, err error, want codes.Code) {
 	t.Helper()
@@ -287,6 +147,28 @@ func TestRawAppend(t *testing.T) {
 		events, err := r.readStream("s", esdb.ReadStreamOptions{From: esdb.Start{}}, 1)
 		if err != nil || len(events) != 1 || events[0].Event.EventID != id {
 			t.Fatalf("got %v, %v", events, err)
+		}
+	})
+
+	t.Run("that breaks off writes nothing", func(t *testing.T) {
+		t.Parallel()
+		r := newRig(t)
+		ctx, cancel := context.WithCancel(r.ctx)
+		call, err := r.stubs().Append(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(call.Send(options("s")), call.Send(proposed(uuid.New()))); err != nil {
+			t.Fatal(err)
+		}
+		cancel()
+		if err := call.RecvMsg(new(streams.AppendResp)); status.Code(err) != codes.Canceled {
+			t.Fatalf("got %v", err)
+		}
+		r.mustAppend("other", "x")
+		events, err := r.readAll(esdb.ReadAllOptions{From: esdb.Start{}}, everything)
+		if err != nil || len(events) != 1 {
+			t.Fatalf("the log has %d events, %v", len(events), err)
 		}
 	})
 

@@ -24,7 +24,9 @@ import (
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/serverfeatures"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 
 	"github.com/g4fagent/g4fagent/internal/esnode"
 	"github.com/g4fagent/g4fagent/internal/esnode/esnodetest"
@@ -60,6 +62,27 @@ func TestFeatures(t *testing.T) {
 		if strings.Join(names, " ") != "read append batchappend delete tombstone" {
 			t.Errorf("got %v", names)
 		}
+	})
+
+	t.Run("and what is not there says so", func(t *testing.T) {
+		t.Parallel()
+		r := newRig(t)
+		conn := dial(t, r.node.Addr())
+		for _, method := range []string{
+			"persistent_subscriptions.PersistentSubscriptions/Create", "persistent_subscriptions.PersistentSubscriptions/List",
+			"operations.Operations/StartScavenge", "projections.Projections/Statistics", "users.Users/Details",
+			"monitoring.Monitoring/Stats", "streams.Streams/Another",
+		} {
+			err := conn.Invoke(r.ctx, "/event_store.client."+method, &shared.Empty{}, &shared.Empty{})
+			if status.Code(err) != codes.Unimplemented {
+				t.Errorf("%s: got %v", method, err)
+			}
+		}
+		err := r.client.CreatePersistentSubscription(r.ctx, "s", "group", esdb.PersistentStreamSubscriptionOptions{})
+		wantStatus(t, "a persistent subscription", err, codes.Unimplemented)
+		_, err = r.client.SubscribeToPersistentSubscription(r.ctx, "s", "group", esdb.SubscribeToPersistentSubscriptionOptions{})
+		wantStatus(t, "following one", err, codes.Unimplemented)
+		r.mustAppend("s", "the client goes on")
 	})
 }
 
@@ -107,24 +130,6 @@ func TestGossip(t *testing.T) {
 			}
 		}
 	})
-}
-
-func TestConcurrentCalls(t *testing.T) {
-	t.Parallel()
-	r := newRig(t)
-	r.mustAppend("s", "a")
-	var subs []*subscribed
-	for range 100 {
-		subs = append(subs, r.subscribeAll(esdb.SubscribeToAllOptions{From: esdb.End{}}))
-	}
-	brief := 50 * time.Millisecond
-	_, err := r.client.AppendToStream(r.ctx, "s", esdb.AppendToStreamOptions{Deadline: &brief}, event("b"))
-	wantCode(t, "the 101st call", err, esdb.ErrorCodeDeadlineExceeded)
-	if err := subs[0].sub.Close(); err != nil {
-		t.Fatal(err)
-	}
-	r.mustAppend("s", "c")
-	r.wantStream("s", `0:"a"`, `1:"c"`)
 }
 
 const username, password = "admin", "a long: password"

@@ -3,10 +3,8 @@ package esnode_test
 import (
 	"errors"
 	"io"
-	"slices"
 	"strconv"
 	"testing"
-	"time"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
@@ -18,116 +16,6 @@ import (
 
 func TestRead(t *testing.T) {
 	t.Parallel()
-
-	t.Run("of a stream", func(t *testing.T) {
-		t.Parallel()
-		r := newRig(t)
-		r.mustAppend("other", "x")
-		r.mustAppend("s", "a", "b", "c")
-		for name, c := range map[string]struct {
-			options esdb.ReadStreamOptions
-			count   uint64
-			want    []string
-		}{
-			"forwards":                    {esdb.ReadStreamOptions{From: esdb.Start{}}, everything, []string{`0:"a"`, `1:"b"`, `2:"c"`}},
-			"forwards from 1":             {esdb.ReadStreamOptions{From: esdb.Revision(1)}, 1, []string{`1:"b"`}},
-			"forwards past the end":       {esdb.ReadStreamOptions{From: esdb.Revision(3)}, everything, nil},
-			"forwards from the end":       {esdb.ReadStreamOptions{From: esdb.End{}}, everything, nil},
-			"backwards":                   {esdb.ReadStreamOptions{From: esdb.End{}, Direction: esdb.Backwards}, 2, []string{`2:"c"`, `1:"b"`}},
-			"backwards from 1":            {esdb.ReadStreamOptions{From: esdb.Revision(1), Direction: esdb.Backwards}, everything, []string{`1:"b"`, `0:"a"`}},
-			"backwards from past the end": {esdb.ReadStreamOptions{From: esdb.Revision(99), Direction: esdb.Backwards}, 1, []string{`2:"c"`}},
-			"backwards from the start":    {esdb.ReadStreamOptions{From: esdb.Start{}, Direction: esdb.Backwards}, everything, []string{`0:"a"`}},
-		} {
-			events, err := r.readStream("s", c.options, c.count)
-			if err != nil || !slices.Equal(show(events), c.want) {
-				t.Errorf("%s: got %v, %v, want %v", name, show(events), err, c.want)
-			}
-		}
-		_, err := r.readStream("new", esdb.ReadStreamOptions{From: esdb.Start{}}, 1)
-		wantCode(t, "a stream that is not there", err, esdb.ErrorCodeResourceNotFound)
-	})
-
-	t.Run("of the log", func(t *testing.T) {
-		t.Parallel()
-		r := newRig(t)
-		r.mustAppend("s", "a")
-		middle := r.mustAppend("t", "b")
-		r.mustAppend("s", "c")
-		at := esdb.Position{Commit: middle.CommitPosition, Prepare: middle.PreparePosition}
-		for name, c := range map[string]struct {
-			options esdb.ReadAllOptions
-			count   uint64
-			want    []string
-		}{
-			"forwards":                 {esdb.ReadAllOptions{From: esdb.Start{}}, everything, []string{`0:"a"`, `0:"b"`, `1:"c"`}},
-			"forwards, inclusive":      {esdb.ReadAllOptions{From: at}, everything, []string{`0:"b"`, `1:"c"`}},
-			"forwards from the end":    {esdb.ReadAllOptions{From: esdb.End{}}, everything, nil},
-			"backwards":                {esdb.ReadAllOptions{From: esdb.End{}, Direction: esdb.Backwards}, 2, []string{`1:"c"`, `0:"b"`}},
-			"backwards, exclusive":     {esdb.ReadAllOptions{From: at, Direction: esdb.Backwards}, everything, []string{`0:"a"`}},
-			"backwards from the start": {esdb.ReadAllOptions{From: esdb.Start{}, Direction: esdb.Backwards}, everything, nil},
-		} {
-			events, err := r.readAll(c.options, c.count)
-			if err != nil || !slices.Equal(show(events), c.want) {
-				t.Errorf("%s: got %v, %v, want %v", name, show(events), err, c.want)
-			}
-		}
-	})
-
-	t.Run("dates events", func(t *testing.T) {
-		t.Parallel()
-		r := newRig(t)
-		before := time.Now().Add(-time.Microsecond)
-		r.mustAppend("s", "a")
-		events, err := r.readStream("s", esdb.ReadStreamOptions{From: esdb.Start{}}, 1)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if created := events[0].Event.CreatedDate; created.Before(before) || created.After(time.Now()) {
-			t.Errorf("created %v", created)
-		}
-	})
-
-	t.Run("heeds metadata that the client sets", func(t *testing.T) {
-		t.Parallel()
-		r := newRig(t)
-		r.mustAppend("s", "a", "b", "c")
-		var m esdb.StreamMetadata
-		m.SetMaxCount(2)
-		m.SetAcl(esdb.Acl{})
-		if _, err := r.client.SetStreamMetadata(r.ctx, "s", esdb.AppendToStreamOptions{ExpectedRevision: esdb.NoStream{}}, m); err != nil {
-			t.Fatal(err)
-		}
-		r.wantStream("s", `1:"b"`, `2:"c"`)
-		got, err := r.client.GetStreamMetadata(r.ctx, "s", esdb.ReadStreamOptions{From: esdb.Start{}})
-		if err != nil || got.MaxCount() == nil || *got.MaxCount() != 2 {
-			t.Fatalf("got %+v, %v", got, err)
-		}
-		_, err = r.client.SetStreamMetadata(r.ctx, "s", esdb.AppendToStreamOptions{ExpectedRevision: esdb.NoStream{}}, m)
-		wantCode(t, "set again", err, esdb.ErrorCodeWrongExpectedVersion)
-	})
-
-	t.Run("resolves links", func(t *testing.T) {
-		t.Parallel()
-		r := newRig(t)
-		r.mustAppend("s", "a")
-		for i, target := range []string{"0@s", "1@s"} {
-			link := event("")
-			link.EventType, link.Data = "$>", []byte(target)
-			if _, err := r.append("links", esdb.Any{}, link); err != nil {
-				t.Fatalf("link %d: %v", i, err)
-			}
-		}
-		events, err := r.readStream("links", esdb.ReadStreamOptions{From: esdb.Start{}, ResolveLinkTos: true}, everything)
-		if err != nil || len(events) != 2 {
-			t.Fatalf("got %v, %v", events, err)
-		}
-		if e := events[0]; e.Event == nil || e.Event.StreamID != "s" || e.Link == nil || e.Link.StreamID != "links" || *e.Commit != e.Link.Position.Commit {
-			t.Errorf("a link to an event: got %+v", e)
-		}
-		if e := events[1]; e.Event != nil || e.Link == nil || e.Link.EventNumber != 1 {
-			t.Errorf("a link to nothing: got %+v", e)
-		}
-	})
 
 	t.Run("by a slow reader holds nothing up", func(t *testing.T) {
 		t.Parallel()
