@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/g4fagent/g4fagent/eventschema"
 	"github.com/g4fagent/g4fagent/internal/esnode"
 	"github.com/g4fagent/g4fagent/internal/eventlog"
 	"github.com/g4fagent/g4fagent/internal/postgres"
@@ -118,6 +119,29 @@ func (f *foundation) openVault(ctx context.Context, c *config) error {
 		return fmt.Errorf("unlock the keys: %w", err)
 	}
 	return nil
+}
+
+// maxAhead is how far ahead of this machine's clock the log may be.
+const maxAhead = 5 * time.Minute
+
+// fit finds out whether this program and this log go together: nothing that runs
+// on the database reads events in another way, and the log is not from the
+// future, which tells of a clock that is wrong here or was wrong there. The
+// agreement is to be held for as long as the program runs.
+func (f *foundation) fit(ctx context.Context, now time.Time) (*postgres.Agreement, error) {
+	last, err := f.log.Last(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if ahead := last.Meta.At.Sub(now); ahead > maxAhead {
+		return nil, fmt.Errorf("the log's last event (%s at %d) is of %s, %s ahead of this machine's clock: set the clock right and start again",
+			last.Stream, last.Revision, last.Meta.At.Format(time.RFC3339), ahead.Round(time.Second))
+	}
+	agreement, err := f.db.Agree(ctx, "event catalogue", eventschema.All.Hash())
+	if errors.Is(err, postgres.ErrDisagreement) {
+		return nil, fmt.Errorf("a server of another version runs on this database; stop it before this one is started: %w", err)
+	}
+	return agreement, err
 }
 
 // close ends everything, last opened first.

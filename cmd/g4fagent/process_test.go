@@ -213,7 +213,9 @@ func (s *server) stop() int {
 // fsck proves that the read models of the stopped server are what its log says.
 func (s *server) fsck() {
 	s.t.Helper()
-	out, err := exec.Command(binary, "fsck", "--data-dir", s.dir, "--log-level", "error").CombinedOutput()
+	cmd := exec.Command(binary, "fsck", "--data-dir", s.dir, "--log-level", "error")
+	cmd.Env = append(os.Environ(), s.env...)
+	out, err := cmd.CombinedOutput()
 	if err != nil {
 		s.t.Fatalf("fsck: %v\n%s", err, out)
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -69,7 +70,8 @@ func (c *config) maintain(cmd *cobra.Command, work func(context.Context, *mainte
 	if err != nil {
 		return err
 	}
-	ctx := cmd.Context()
+	ctx, end := context.WithCancelCause(cmd.Context())
+	defer end(nil)
 	base, err := open(ctx, c, logger, nil)
 	if err != nil {
 		return err
@@ -78,6 +80,16 @@ func (c *config) maintain(cmd *cobra.Command, work func(context.Context, *mainte
 		bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeBound)
 		defer cancel()
 		err = errors.Join(err, base.close(bound))
+	}()
+	agreement, err := base.fit(ctx, time.Now())
+	if err != nil {
+		return err
+	}
+	var holding sync.WaitGroup
+	holding.Go(func() { end(agreement.Hold(ctx)) })
+	defer func() {
+		end(nil)
+		holding.Wait()
 	}()
 	handlers, err := commands.New(commands.Options{Log: base.log, Vault: base.vault, Now: time.Now, Logger: logger})
 	if err != nil {

@@ -91,13 +91,12 @@ func serve(ctx context.Context, c *config, logger *slog.Logger, out io.Writer) (
 	if err != nil {
 		return errors.Join(err, server.Close())
 	}
-	greet(out, c, server.Addr().String(), first)
-	return s.run(ctx, server)
+	return s.run(ctx, server, func() { greet(out, c, server.Addr().String(), first) })
 }
 
 // run keeps everything going until the server has drained; only then does what
-// requests depend on end.
-func (s *system) run(ctx context.Context, server *httpx.Server) error {
+// requests depend on end. It calls ready before the first request is answered.
+func (s *system) run(ctx context.Context, server *httpx.Server, ready func()) error {
 	background, end := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer end(nil)
 	foreground, stop := context.WithCancelCause(ctx)
@@ -113,6 +112,10 @@ func (s *system) run(ctx context.Context, server *httpx.Server) error {
 			}
 			return nil
 		})
+	}
+	// Nobody is let in before everybody who must know what happens is listening.
+	if s.feed.Begun(foreground) == nil {
+		ready()
 	}
 	served := server.Serve(foreground, s.handler)
 	end(nil)

@@ -2,17 +2,14 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
-	"maps"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/g4fagent/g4fagent/api"
 	"github.com/g4fagent/g4fagent/commands"
@@ -53,6 +50,8 @@ type system struct {
 	listener  *postgres.Listener
 	access    *readapi.Access
 	handler   http.Handler
+	agreement *postgres.Agreement
+	caughtUp  atomic.Bool
 }
 
 // endpoints are all operations of the document. One without a method here does
@@ -69,6 +68,9 @@ var _ api.StrictServerInterface = endpoints{}
 func newSystem(ctx context.Context, c *config, base *foundation, server *httpx.Server, r prometheus.Registerer) (*system, error) {
 	s := &system{foundation: base, config: c, listener: base.db.NewListener()}
 	var err error
+	if s.agreement, err = base.fit(ctx, time.Now()); err != nil {
+		return nil, err
+	}
 	if s.tokens, err = token.New(token.Options{
 		Issuer: base.vault.HMACHex("token issuer"), Keys: [][32]byte{base.vault.DeriveKey("tokens")}, AccessTTL: c.accessTTL,
 		Hash: base.vault.HMAC, Operator: token.Holder{UserID: commands.ServiceUserID, KeyID: commands.ConfiguredKeyID},
@@ -99,7 +101,7 @@ func (s *system) newCommands(ctx context.Context, r prometheus.Registerer) error
 		Passwords: hasher, Rules: password.Rules{}, Tokens: s.tokens,
 		Throttle: password.NewThrottle(password.ThrottleOptions{Registerer: r}), Refusals: s.refusals,
 		CountProjects: func(ctx context.Context) (int, error) { return projects.Count(ctx, s.db.Pool()) },
-		Now:           time.Now, Limits: s.commandLimits(), Logger: s.logger, Registerer: r,
+		Now:           time.Now, Limits: s.commandLimits(), Build: build, Logger: s.logger, Registerer: r,
 	})
 	if err != nil {
 		return err
@@ -133,6 +135,7 @@ func (s *system) newReadModels(ctx context.Context, r prometheus.Registerer) err
 		return err
 	}
 	s.feed.Watch(s.access.Watch)
+	s.feed.Watch(s.handlers.Watch)
 	return s.newReactors(installation, r)
 }
 
@@ -175,6 +178,7 @@ func (s *system) jobs() map[string]func(context.Context) error {
 		"the reactors":    s.react,
 		"the awaiter":     s.awaiter.Run,
 		"the listener":    s.listener.Run,
+		"the agreement":   s.agreement.Hold,
 		"Postgres":        func(ctx context.Context) error { return until(ctx, s.db.Done(), s.db.Err) },
 		"the event store": func(ctx context.Context) error {
 			if s.node == nil {
@@ -322,68 +326,4 @@ func (s *system) shownLimits() api.Limits {
 		MaxProjects: maxProjects, MaxSessionsPerProject: maxSessionsPerProject, MaxFileSizeBytes: maxFileSize,
 		MaxUploadSizeBytes: maxUploadSize, MaxContextTokens: maxContextTokens,
 	}
-}
-
-// beside is what stands beside the API.
-func (s *system) beside(r prometheus.Registerer) map[string]http.Handler {
-	handlers := map[string]http.Handler{
-		"/livez":  http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, map[string]bool{"ok": true}) }),
-		"/readyz": http.HandlerFunc(s.readyz),
-	}
-	maps.Copy(handlers, api.Pages())
-	if gatherer, ok := r.(prometheus.Gatherer); ok {
-		handlers["/metrics"] = promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{})
-	}
-	return handlers
-}
-
-// readyz tells a load balancer whether to send requests here.
-func (s *system) readyz(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), checkWithin)
-	defer cancel()
-	ready := s.log.Up() && s.db.Health(ctx) == nil && s.feed.Silent() == 0
-	status := http.StatusOK
-	if !ready {
-		status = http.StatusServiceUnavailable
-	}
-	answer(w, status, map[string]bool{"ok": ready})
-}
-
-func answer(w http.ResponseWriter, status int, body any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	if err := json.NewEncoder(w).Encode(body); err != nil {
-		slog.Debug("answer not written", slog.Any("error", err))
-	}
-}
-
-const checkWithin = 2 * time.Second
-
-// checks asks everything that the server depends on.
-func (s *system) checks(ctx context.Context) map[string]error {
-	ctx, cancel := context.WithTimeout(ctx, checkWithin)
-	defer cancel()
-	checks := map[string]error{"postgres": nil, "event_log": nil, "feed": nil}
-	if s.db.Health(ctx) != nil {
-		checks["postgres"] = errors.New("does not answer")
-	}
-	if !s.log.Up() {
-		checks["event_log"] = errors.New("does not answer")
-	}
-	if silent := s.feed.Silent(); silent > 0 {
-		checks["feed"] = fmt.Errorf("has not seen the log for %s", silent.Round(time.Second))
-	}
-	for _, st := range s.engine.Status() {
-		checks["read_model_"+st.Name] = nil
-		if st.Stuck != nil {
-			checks["read_model_"+st.Name] = fmt.Errorf("is stuck at %s (%s) since %s", st.Stuck.Position, st.Stuck.Event, st.Stuck.Since.Format(time.RFC3339))
-		}
-	}
-	for _, st := range s.reactors.Status() {
-		checks["reactor_"+st.Name] = nil
-		if st.Stuck != nil {
-			checks["reactor_"+st.Name] = fmt.Errorf("is stuck at %s since %s", st.Stuck.Event, st.Stuck.Since.Format(time.RFC3339))
-		}
-	}
-	return checks
 }

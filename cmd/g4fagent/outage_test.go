@@ -1,0 +1,395 @@
+package main_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/g4fagent/g4fagent/internal/postgres/postgrestest"
+)
+
+// away is how long what the server depends on stays away.
+const away = 30 * time.Second
+
+// relay is a way to something that can be cut and mended.
+type relay struct {
+	t       *testing.T
+	address string
+	dial    func(context.Context) (net.Conn, error)
+
+	mu   sync.Mutex
+	cut  bool
+	open map[net.Conn]bool
+}
+
+func newRelay(t *testing.T, dial func(context.Context) (net.Conn, error)) *relay {
+	t.Helper()
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &relay{t: t, address: listener.Addr().String(), dial: dial, open: map[net.Conn]bool{}}
+	var conns sync.WaitGroup
+	conns.Go(func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			conns.Go(func() { r.pass(conn) })
+		}
+	})
+	t.Cleanup(func() {
+		_ = listener.Close() // it ends with the test
+		r.set(true)
+		conns.Wait()
+	})
+	return r
+}
+
+// set cuts the way, or mends it. What was open when it was cut is closed.
+func (r *relay) set(cut bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.cut = cut
+	for conn := range r.open {
+		if cut {
+			_ = conn.Close() // its carriers notice
+		}
+	}
+}
+
+// enter notes an open connection, unless the way is cut.
+func (r *relay) enter(conns ...net.Conn) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, conn := range conns {
+		if !r.cut {
+			r.open[conn] = true
+		}
+	}
+	return !r.cut
+}
+
+func (r *relay) pass(client net.Conn) {
+	defer func() { _ = client.Close() }() // closed before, if the way was cut
+	server, err := r.dial(context.WithoutCancel(r.t.Context()))
+	if err != nil {
+		return
+	}
+	defer func() { _ = server.Close() }() // as above
+	if !r.enter(client, server) {
+		return
+	}
+	var both sync.WaitGroup
+	for to, from := range map[net.Conn]net.Conn{client: server, server: client} {
+		both.Go(func() {
+			_, _ = io.Copy(to, from) // either end may leave
+			_, _ = to.Close(), from.Close()
+		})
+	}
+	both.Wait()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.open, client)
+	delete(r.open, server)
+}
+
+// insist posts each of its own messages until it is acknowledged, always under the same
+// key, and calls answered with each answer.
+func (p *posted) insist(ctx context.Context, c *client, session, writer string, answered func(answer)) {
+	again := time.NewTicker(50 * time.Millisecond)
+	defer again.Stop()
+	for i := 0; ctx.Err() == nil; {
+		key := fmt.Sprintf("%s-%d", writer, i)
+		a, err := c.do(ctx, "POST", "/sessions/"+session+"/messages", key, text(key))
+		var m struct {
+			MessageID string `json:"message_id"`
+		}
+		switch {
+		case err != nil:
+			p.note(key, "")
+		case a.status == http.StatusOK && json.Unmarshal(a.body, &m) == nil:
+			p.note(key, m.MessageID)
+			i++
+			answered(a)
+			continue
+		default:
+			p.note(key, "")
+			answered(a)
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// hammer has eight writers at work until the returned function ends them. Every
+// answer must be a success, or say that the server cannot for now.
+func (p *posted) hammer(t *testing.T, c *client, session string) (end func()) {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	var writers sync.WaitGroup
+	for w := range 8 {
+		writers.Go(func() {
+			p.insist(ctx, c, session, "w"+strconv.Itoa(w), func(a answer) {
+				if a.status == http.StatusOK {
+					return
+				}
+				if a.status != http.StatusServiceUnavailable || a.code() != "unavailable" || a.header.Get("Retry-After") == "" {
+					t.Errorf("an outage is answered by %d %s (Retry-After %q)", a.status, a.body, a.header.Get("Retry-After"))
+				}
+			})
+		})
+	}
+	return func() {
+		stop()
+		writers.Wait()
+	}
+}
+
+// settle posts what was never acknowledged once more, and compares.
+func (p *posted) settle(t *testing.T, c *client, session string) {
+	t.Helper()
+	for key := range p.unknown {
+		p.post(t.Context(), c, session, key)
+	}
+	p.verify(t, c, session)
+}
+
+func (p *posted) count() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.acked)
+}
+
+// eventually polls for what only asking can tell.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	poll := time.NewTicker(20 * time.Millisecond)
+	defer poll.Stop()
+	late := time.After(startIn)
+	for !holds() {
+		select {
+		case <-poll.C:
+		case <-late:
+			t.Fatalf("%s: not within %s", what, startIn)
+		}
+	}
+}
+
+// beside asks for what stands beside the API.
+func (s *server) beside(path string) int {
+	res, err := http.Get(strings.TrimSuffix(s.url, "/api/v1") + path)
+	if err != nil {
+		return 0
+	}
+	_ = res.Body.Close() // the status is all
+	return res.StatusCode
+}
+
+// check is what /health says of one thing, empty when it is well.
+func (c *client) check(name string) string {
+	var health struct {
+		OK     bool
+		Checks map[string]struct {
+			OK      bool
+			Message string
+		}
+	}
+	c.must("GET", "/health", "", nil, &health)
+	if check := health.Checks[name]; !check.OK {
+		return "not ok: " + check.Message
+	}
+	return ""
+}
+
+// store is the event store as a process of its own.
+type store struct {
+	t    *testing.T
+	dir  string
+	cmd  *exec.Cmd
+	out  *output
+	url  string
+	done chan struct{}
+}
+
+var storeLine = regexp.MustCompile(`(?m)^\s+clients\s+(esdb://\S+)$`)
+
+// start starts it where it was before.
+func (s *store) start() {
+	s.t.Helper()
+	listen := "127.0.0.1:0"
+	if s.url != "" {
+		listen = strings.TrimPrefix(strings.Split(s.url, "?")[0], "esdb://")
+	}
+	s.out = &output{}
+	s.cmd = exec.Command(binary, "eventstore", "--listen", listen, "--data-dir", s.dir)
+	s.cmd.Stdout, s.cmd.Stderr = s.out, s.out
+	if err := s.cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	s.done = make(chan struct{})
+	go func() {
+		defer close(s.done)
+		_ = s.cmd.Wait() // how it ended is for the test to say
+	}()
+	eventually(s.t, "the event store starts", func() bool {
+		m := storeLine.FindStringSubmatch(s.out.String())
+		if m != nil {
+			s.url = m[1]
+		}
+		return m != nil
+	})
+}
+
+func (s *store) kill() {
+	_ = s.cmd.Process.Signal(syscall.SIGKILL) // it may have ended by itself
+	<-s.done
+}
+
+// While the event store is away the server says so and loses nothing; when it is
+// back everything goes on by itself.
+func TestTheEventStoreIsAway(t *testing.T) {
+	t.Parallel()
+	log := &store{t: t, dir: t.TempDir()}
+	log.start()
+	t.Cleanup(log.kill)
+	s := newServer(t)
+	s.env = []string{"EVENTSTORE_URL=" + log.url}
+	s.start()
+	c := s.login()
+	session := c.session(c.project())
+	p := &posted{acked: map[string]string{}, unknown: map[string]bool{}}
+	end := p.hammer(t, c, session)
+	eventually(t, "messages are posted", func() bool { return p.count() > 20 })
+
+	log.kill()
+	back := time.After(away)
+	eventually(t, "health tells", func() bool { return c.check("event_log") != "" })
+	if ready, live := s.beside("/readyz"), s.beside("/livez"); ready != http.StatusServiceUnavailable || live != http.StatusOK {
+		t.Errorf("while the log is away: readyz %d, livez %d", ready, live)
+	}
+	eventually(t, "nobody is let in on what may have changed", func() bool {
+		a, err := c.do(t.Context(), "GET", "/projects", "", nil)
+		return err == nil && a.status == http.StatusServiceUnavailable && a.code() == "unavailable"
+	})
+	<-back
+	log.start()
+	began, before := time.Now(), p.count()
+	eventually(t, "commands are taken again", func() bool { return p.count() > before })
+	eventually(t, "the server is ready again", func() bool { return s.beside("/readyz") == http.StatusOK && c.check("event_log") == "" })
+	t.Logf("%s after the event store was back everything was well", time.Since(began).Round(time.Millisecond))
+	end()
+	p.settle(t, c, session)
+	if code := s.stop(); code != 0 {
+		t.Errorf("SIGTERM: exit code %d", code)
+	}
+	s.fsck()
+}
+
+// While Postgres is away commands are durable all the same; when it is back the
+// read models catch up.
+func TestPostgresIsAway(t *testing.T) {
+	t.Parallel()
+	database, err := url.Parse(postgrestest.URL(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	socket := filepath.Join(database.Query().Get("host"), ".s.PGSQL.5432")
+	way := newRelay(t, func(ctx context.Context) (net.Conn, error) { return (&net.Dialer{}).DialContext(ctx, "unix", socket) })
+	s := newServer(t)
+	s.env = []string{"DATABASE_URL=postgres://g4fagent@" + way.address + database.Path + "?sslmode=disable"}
+	s.start()
+	c := s.login()
+	session := c.session(c.project())
+	p := &posted{acked: map[string]string{}, unknown: map[string]bool{}}
+	end := p.hammer(t, c, session)
+	eventually(t, "messages are posted", func() bool { return p.count() > 20 })
+
+	way.set(true)
+	back := time.After(away)
+	eventually(t, "health tells", func() bool { return c.check("postgres") != "" })
+	if ready, live := s.beside("/readyz"), s.beside("/livez"); ready != http.StatusServiceUnavailable || live != http.StatusOK {
+		t.Errorf("while Postgres is away: readyz %d, livez %d", ready, live)
+	}
+	<-back
+	way.set(false)
+	began, before := time.Now(), p.count()
+	eventually(t, "commands are taken", func() bool { return p.count() > before })
+	eventually(t, "the server is ready again", func() bool { return s.beside("/readyz") == http.StatusOK && c.check("postgres") == "" })
+	t.Logf("%s after Postgres was back everything was well", time.Since(began).Round(time.Millisecond))
+	end()
+	p.settle(t, c, session)
+	if code := s.stop(); code != 0 {
+		t.Errorf("SIGTERM: exit code %d", code)
+	}
+	s.fsck()
+}
+
+// A managed Postgres that is killed is started again.
+func TestTheManagedPostgresIsKilled(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.start()
+	c := s.login()
+	session := c.session(c.project())
+	p := &posted{acked: map[string]string{}, unknown: map[string]bool{}}
+	end := p.hammer(t, c, session)
+	for range 3 {
+		before := p.count()
+		eventually(t, "messages are posted", func() bool { return p.count() > before+20 })
+		pid := s.postmaster()
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "another Postgres runs", func() bool {
+			next, err := s.readPostmaster()
+			return err == nil && next != pid && c.check("postgres") == ""
+		})
+	}
+	end()
+	eventually(t, "the server is ready", func() bool { return s.beside("/readyz") == http.StatusOK })
+	p.settle(t, c, session)
+	if code := s.stop(); code != 0 {
+		t.Errorf("SIGTERM: exit code %d", code)
+	}
+	s.fsck()
+}
+
+func (s *server) postmaster() int {
+	s.t.Helper()
+	pid, err := s.readPostmaster()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return pid
+}
+
+func (s *server) readPostmaster() (int, error) {
+	content, err := os.ReadFile(filepath.Join(s.dir, "postgres", "cluster", "postmaster.pid"))
+	if err != nil {
+		return 0, err
+	}
+	line, _, found := strings.Cut(string(content), "\n")
+	if !found {
+		return 0, errors.New("postmaster.pid is not written yet")
+	}
+	return strconv.Atoi(line)
+}
