@@ -33,12 +33,52 @@ type connection struct {
 	client *esdb.Client
 	calls  sync.WaitGroup
 	lost   chan struct{} // closed when nobody shall borrow it any more
+	// entering is held by calls until the client has given them a connection.
+	entering sync.RWMutex
 	// answers counts what came from the server. A server that answers nothing is
 	// away; one that answers late is only slow.
 	answers atomic.Int64
 }
 
 func (c *connection) heard() { c.answers.Add(1) }
+
+// enter lets a call into the client. When the client has learned that its
+// connection broke, the next call makes it look for another server, which holds
+// the call and leaves the old connection open for ever. So a call that would come
+// after that does not get in, and none is on its way in while the client learns of
+// it. The context returned is nil then; it tells by its first use that the client
+// has given the call a connection.
+func (c *connection) enter(ctx context.Context) (_ context.Context, entered func()) {
+	c.entering.RLock()
+	select {
+	case <-c.lost:
+		c.entering.RUnlock()
+		return nil, nil
+	default:
+	}
+	entered = sync.OnceFunc(c.entering.RUnlock)
+	return enteringContext{ctx, entered}, entered
+}
+
+// broken is called when the client is about to learn that its connection broke.
+func (c *connection) broken(retire func()) {
+	c.entering.Lock()
+	defer c.entering.Unlock()
+	retire()
+}
+
+// enteringContext tells of its first use. The client does not look at a call's
+// context before it has a connection for it.
+type enteringContext struct {
+	context.Context //nolint:containedctx // it is one
+
+	entered func()
+}
+
+func (c enteringContext) Deadline() (time.Time, bool) {
+	c.entered()
+	return c.Context.Deadline()
+}
 
 // call makes one request of at most bound. It waits for a connection as long as
 // patience allows, and returns when ctx ends even if the client does not. An error
@@ -136,6 +176,12 @@ func shielded[T any](ctx context.Context, conn *connection, request func(context
 			o.err = fmt.Errorf("event log client panicked: %v: %w", p, errBound)
 		}
 	}()
+	ctx, entered := conn.enter(ctx)
+	if ctx == nil {
+		o.err = errUnsent
+		return o
+	}
+	defer entered()
 	o.value, o.err = request(ctx, conn)
 	return o
 }

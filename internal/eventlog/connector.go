@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 )
 
@@ -64,7 +65,6 @@ func newConnector(o Options, m *metrics) (*connector, error) {
 		slots:    make(chan struct{}, maxCalls),
 		stray:    make(chan struct{}, maxAbandoned),
 	}
-	c.config.Logger = c.search.listen
 	if config.Username != "" {
 		c.auth = "Basic " + base64.StdEncoding.EncodeToString([]byte(config.Username+":"+config.Password))
 	}
@@ -97,12 +97,12 @@ func (c *connector) run(ctx context.Context) {
 // connect makes a client that has answered. The client looks for a server by
 // itself: while it does, no other is made that would look as well.
 func (c *connector) connect(ctx context.Context) (_ *connection, err error) {
+	conn := &connection{lost: make(chan struct{})}
 	config := c.config
-	client, err := esdb.NewClient(&config)
-	if err != nil {
+	config.Logger = func(level esdb.LogLevel, format string, args ...any) { c.listen(conn, level, format, args) }
+	if conn.client, err = esdb.NewClient(&config); err != nil {
 		return nil, fmt.Errorf("make event log client: %w", err)
 	}
-	conn := &connection{client: client, lost: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			c.dispose(conn)
@@ -115,9 +115,10 @@ func (c *connector) connect(ctx context.Context) (_ *connection, err error) {
 			return conn, nil
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
-		case isCode(err, esdb.ErrorCodeConnectionClosed):
+		case statusOf(err) == codes.DeadlineExceeded: // the search took longer than the question may
+		case connectionLost(err): // the client would not close its old connection
 			return nil, fmt.Errorf("ask event log: %w", err)
-		case !connectionLost(err): // it is there, and refuses
+		default: // it is there, and refuses
 			c.logger.WarnContext(ctx, "event log refuses to answer", slog.Any("error", err), slog.Duration("retry_in", pause))
 		}
 		wait(ctx, pause)
@@ -309,28 +310,36 @@ func (c *connector) outgoing(ctx context.Context) context.Context {
 	return metadata.AppendToOutgoingContext(ctx, "requires-leader", "true")
 }
 
-// search is the clients' search for a server, as far as it can be known of and
-// influenced: by what they log while they search.
+// search is the clients' search for a server.
 type search struct {
 	over atomic.Bool
 	last atomic.Pointer[string]
 }
 
-// listen is the clients' logger. The client cannot be told to stop its search, and
-// it would go on for ever after everybody has left. But it logs each attempt, on
-// the goroutine that searches: once the log is closed, that goroutine ends here.
-func (s *search) listen(level esdb.LogLevel, format string, args ...any) {
-	if level == esdb.LogWarn {
-		reason := fmt.Sprintf(format, args...)
-		s.last.Store(&reason)
-	}
-	if s.over.Load() && format == searching {
+// What the client logs: before it sends itself the news that its connection
+// broke, on the goroutine of the call that found it out; and before each attempt
+// to find a server, on the goroutine that looks for one.
+const (
+	breaking  = "unexpected exception: %v"
+	searching = "discovery attempt %v/%v"
+)
+
+// listen hears what conn's client logs. It is the only way to know of a broken
+// connection before the client does, and the only way to have the client stop to
+// look for a server, which nothing else would end once everybody has left.
+func (c *connector) listen(conn *connection, level esdb.LogLevel, format string, args []any) {
+	switch {
+	case format == breaking && len(args) == 1:
+		if err, ok := args[0].(error); ok && statusOf(err) == codes.Unavailable {
+			conn.broken(func() { c.lose(conn, err) })
+		}
+	case format == searching && c.search.over.Load():
 		runtime.Goexit()
+	case level == esdb.LogWarn:
+		reason := fmt.Sprintf(format, args...)
+		c.search.last.Store(&reason)
 	}
 }
-
-// searching is what the client logs when it makes an attempt, and only then.
-const searching = "discovery attempt %v/%v"
 
 func (s *search) reason() string {
 	if r := s.last.Load(); r != nil {

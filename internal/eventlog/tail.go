@@ -190,6 +190,9 @@ func (r *tailReader) read(ctx context.Context, after *Position, handle func(Item
 			return errBehind
 		}
 		for i := range page {
+			if page[i].knownTo(*after) { // the reader came with more than the tail had read
+				continue
+			}
 			if err := handle(page[i]); err != nil {
 				return err
 			}
