@@ -17,6 +17,8 @@ type metrics struct {
 	events        prometheus.Counter
 	bytes         prometheus.Counter
 	subscriptions prometheus.Gauge
+	sync          prometheus.Histogram
+	group         prometheus.Histogram
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
@@ -41,16 +43,56 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		subscriptions: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "g4fagent_esnode_subscriptions", Help: "Open subscriptions.",
 		}),
+		sync: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "g4fagent_esnode_sync_seconds", Help: "Time that one sync of the write-ahead log took.",
+			Buckets: prometheus.ExponentialBuckets(0.00005, 2, 16),
+		}),
+		group: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "g4fagent_esnode_sync_commits", Help: "Commits that one sync made durable together.",
+			Buckets: prometheus.ExponentialBuckets(1, 2, 10),
+		}),
 	}
+	return m, register(r, m.appends, m.commit, m.batch, m.events, m.bytes, m.subscriptions, m.sync, m.group)
+}
+
+// observe adds what is looked up when it is asked for.
+func observe(r prometheus.Registerer, log *storage.Log, e *engine.Engine) error {
+	gauge := func(name, help string, value func() float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
+	}
+	return register(
+		r,
+		gauge("g4fagent_esnode_disk_free_bytes", "Free space on the log's disk; 0 when it cannot be told.", func() float64 {
+			return float64(log.Space().Free)
+		}),
+		gauge("g4fagent_esnode_disk_floor_bytes", "Free space below which appends are refused.", func() float64 {
+			return float64(log.Space().Floor)
+		}),
+		gauge("g4fagent_esnode_refusing", "Whether appends are refused for want of disk space.", func() float64 {
+			if log.Space().Refusing {
+				return 1
+			}
+			return 0
+		}),
+		gauge("g4fagent_esnode_log_bytes", "Length of the log: all events ever appended, before compression.", func() float64 {
+			return float64(log.Head())
+		}),
+		gauge("g4fagent_esnode_slowest_subscription_bytes", "How far the slowest subscription is behind the log's end.", func() float64 {
+			return float64(e.Lag())
+		}),
+	)
+}
+
+func register(r prometheus.Registerer, collectors ...prometheus.Collector) error {
 	if r == nil {
-		return m, nil
+		return nil
 	}
-	for _, c := range []prometheus.Collector{m.appends, m.commit, m.batch, m.events, m.bytes, m.subscriptions} {
+	for _, c := range collectors {
 		if err := r.Register(c); err != nil {
-			return nil, fmt.Errorf("register the event store's metrics: %w", err)
+			return fmt.Errorf("register the event store's metrics: %w", err)
 		}
 	}
-	return m, nil
+	return nil
 }
 
 func (m *metrics) committed(c storage.Committed) {
@@ -58,6 +100,14 @@ func (m *metrics) committed(c storage.Committed) {
 	m.batch.Observe(float64(c.Events))
 	m.events.Add(float64(c.Events))
 	m.bytes.Add(float64(c.Bytes))
+}
+
+func (m *metrics) synced(s storage.Synced) {
+	if s.Commits == 0 {
+		return // a file was closed, nobody waited
+	}
+	m.sync.Observe(s.Took.Seconds())
+	m.group.Observe(float64(s.Commits))
 }
 
 func (m *metrics) wrote(err error) { m.appends.WithLabelValues(outcome(err)).Inc() }
@@ -77,6 +127,9 @@ func outcome(err error) string {
 	}
 	if _, ok := errors.AsType[*engine.InvalidError](err); ok {
 		return "invalid"
+	}
+	if errors.Is(err, storage.ErrFull) {
+		return "full"
 	}
 	return "failed"
 }

@@ -42,8 +42,11 @@ type Options struct {
 	TLS *tls.Config
 	// MaxAppendBytes bounds one append; zero means 1 MiB, as EventStoreDB has it.
 	MaxAppendBytes int
-	Logger         *slog.Logger          // nil means none
-	Registerer     prometheus.Registerer // nil means no metrics
+	// Floor is the room that appends leave free on the disk: below it they fail
+	// with RESOURCE_EXHAUSTED. Reading goes on.
+	Floor      storage.Floor
+	Logger     *slog.Logger          // nil means none
+	Registerer prometheus.Registerer // nil means no metrics
 	// OnFatal, if set, is called once if the node ends by itself, which it does
 	// only when it could not make data durable. The process should end then.
 	OnFatal func(error)
@@ -92,7 +95,8 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 		return nil, err
 	}
 	log, err := storage.Open(storage.Options{
-		Dir: o.Dir, FS: o.FS, Logger: o.Logger, OnCommit: metrics.committed,
+		Dir: o.Dir, FS: o.FS, Logger: o.Logger, OnCommit: metrics.committed, OnSync: metrics.synced,
+		Floor: o.Floor,
 	})
 	if err != nil {
 		return nil, err
@@ -101,9 +105,13 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 	if err != nil {
 		return nil, errors.Join(err, log.Close())
 	}
+	events := engine.New(engine.Options{Log: log, MaxAppendBytes: o.MaxAppendBytes})
+	if err := observe(o.Registerer, log, events); err != nil {
+		return nil, errors.Join(err, listener.Close(), log.Close())
+	}
 	n := &Node{options: o, logger: o.Logger, log: log, listener: listener, done: make(chan struct{})}
 	n.stopping, n.stop = context.WithCancel(context.Background())
-	n.server = n.newServer(metrics)
+	n.server = n.newServer(metrics, events)
 	n.serving.Go(n.serve)
 	n.serving.Go(n.watch)
 	return n, nil
@@ -126,7 +134,7 @@ func (o *Options) check() error {
 	return nil
 }
 
-func (n *Node) newServer(m *metrics) *grpc.Server {
+func (n *Node) newServer(m *metrics, events *engine.Engine) *grpc.Server {
 	g := &gate{logger: n.logger, username: n.options.Username, password: n.options.Password}
 	options := []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(maxReceive),
@@ -143,7 +151,7 @@ func (n *Node) newServer(m *metrics) *grpc.Server {
 	}
 	server := grpc.NewServer(options...)
 	streams.RegisterStreamsServer(server, &streamsService{
-		engine:   engine.New(engine.Options{Log: n.log, MaxAppendBytes: n.options.MaxAppendBytes}),
+		engine:   events,
 		metrics:  m,
 		logger:   n.logger,
 		stopping: n.stopping,

@@ -12,7 +12,6 @@ import (
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
-	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc/codes"
 
 	"github.com/g4fagent/g4fagent/internal/esnode"
@@ -155,45 +154,5 @@ func TestFailedSync(t *testing.T) {
 	}
 	if len(fatal) != 0 {
 		t.Error("the owner was told twice")
-	}
-}
-
-func TestMetrics(t *testing.T) {
-	t.Parallel()
-	registry := prometheus.NewRegistry()
-	r := newRig(t, func(o *esnode.Options) { o.Registerer = registry })
-	r.mustAppend("s", "a", "b")
-	_, err := r.append("s", esdb.NoStream{}, event("x"))
-	wantCode(t, "a conflict", err, esdb.ErrorCodeWrongExpectedVersion)
-	r.subscribeAll(esdb.SubscribeToAllOptions{From: esdb.Start{}}).want(`0:"a"`)
-	families, err := registry.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := map[string]float64{}
-	for _, f := range families {
-		for _, m := range f.GetMetric() {
-			name := []string{strings.TrimPrefix(f.GetName(), "g4fagent_esnode_")}
-			for _, l := range m.GetLabel() {
-				name = append(name, l.GetValue())
-			}
-			got[strings.Join(name, " ")] = m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
-		}
-	}
-	for name, want := range map[string]float64{
-		"appends_total ok": 1, "appends_total conflict": 1, "events_total": 2, "subscriptions": 1,
-		"commit_seconds": 1, "commit_events": 1,
-	} {
-		if got[name] != want {
-			t.Errorf("%s is %v, want %v", name, got[name], want)
-		}
-	}
-	if got["bytes_total"] < 2 {
-		t.Errorf("bytes_total is %v", got["bytes_total"])
-	}
-	if _, err := esnode.Start(t.Context(), esnode.Options{
-		FS: vfs.NewMem(), Dir: "log", Listen: "127.0.0.1:0", Registerer: registry,
-	}); err == nil {
-		t.Error("two nodes share one registry's names")
 	}
 }

@@ -71,6 +71,8 @@ func code(err error) codes.Code {
 	switch {
 	case errors.Is(err, storage.ErrCorrupt):
 		return codes.DataLoss
+	case errors.Is(err, storage.ErrFull):
+		return codes.ResourceExhausted
 	case errors.Is(err, storage.ErrClosed):
 		return codes.Unavailable
 	case errors.Is(err, storage.ErrFailed):

@@ -31,11 +31,12 @@ type Engine struct {
 	now       func() time.Time
 	newID     func() [16]byte
 	recent    *recentIDs
+	progress  *progress
 }
 
 // New makes an engine. Nothing else may write to the log.
 func New(o Options) *Engine {
-	e := &Engine{log: o.Log, maxAppend: o.MaxAppendBytes, now: o.Now, newID: o.NewID, recent: newRecentIDs()}
+	e := &Engine{log: o.Log, maxAppend: o.MaxAppendBytes, now: o.Now, newID: o.NewID, recent: newRecentIDs(), progress: newProgress()}
 	if e.maxAppend == 0 {
 		e.maxAppend = DefaultMaxAppendBytes
 	}

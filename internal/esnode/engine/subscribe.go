@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"math"
 
 	"github.com/g4fagent/g4fagent/internal/esnode/storage"
 )
@@ -24,6 +25,18 @@ type Message struct {
 	Kind     Kind
 	Resolved Resolved // of EventAppeared
 	Position Position // of Checkpoint: nothing that follows is at or before it
+}
+
+// place is the position in the log that the message speaks of.
+func (m Message) place() uint64 {
+	switch {
+	case m.Resolved.Link != nil:
+		return m.Resolved.Link.Position
+	case m.Resolved.Event != nil:
+		return m.Resolved.Event.Position
+	default:
+		return m.Position.Commit
+	}
 }
 
 // Start is where a subscription begins: after something, or, when neither field
@@ -105,6 +118,8 @@ type follower interface {
 	// page appends the messages of the next page to dst. It reports whether it
 	// has come to the end of what is there now.
 	page(ctx context.Context, dst []Message) (messages []Message, atEnd bool, err error)
+	// start is a position of the log before which nothing is of interest.
+	start() uint64
 	// caughtUp appends what is to be said before CaughtUp.
 	caughtUp(dst []Message) []Message
 }
@@ -118,10 +133,13 @@ func (e *Engine) follow(ctx context.Context, watch *storage.Watch, f follower, y
 	if !yield(Message{Kind: Confirmed}, nil) {
 		return
 	}
+	handedOver := e.progress.begin(f.start())
+	defer e.progress.end(handedOver)
 	var messages []Message
 	for live := false; ; {
 		var atEnd bool
 		var err error
+		head := e.log.Head()
 		messages, atEnd, err = f.page(ctx, messages[:0])
 		if atEnd && !live && err == nil {
 			messages = append(f.caughtUp(messages), Message{Kind: CaughtUp})
@@ -132,6 +150,11 @@ func (e *Engine) follow(ctx context.Context, watch *storage.Watch, f follower, y
 				return
 			}
 		}
+		if atEnd {
+			handedOver.Store(waiting)
+		} else if n := len(messages); n > 0 {
+			handedOver.Store(max(handedOver.Load(), messages[n-1].place()))
+		}
 		clear(messages) // a subscription that waits holds no events
 		if err == nil && !atEnd {
 			err = context.Cause(ctx)
@@ -139,6 +162,7 @@ func (e *Engine) follow(ctx context.Context, watch *storage.Watch, f follower, y
 		if err == nil && atEnd {
 			select {
 			case <-watch.C():
+				handedOver.Store(head)
 			case <-ctx.Done():
 				err = context.Cause(ctx)
 			case <-e.log.Failed():
@@ -207,6 +231,10 @@ func (f *streamFollower) closing(ctx context.Context, w window, dst []Message, c
 	return append(dst, Message{Kind: EventAppeared, Resolved: Resolved{Event: event}}), false, closed
 }
 
+// start is the log's first position: where in the log a revision lies is only
+// known when it has been read.
+func (f *streamFollower) start() uint64 { return 0 }
+
 func (f *streamFollower) caughtUp(dst []Message) []Message { return dst }
 
 // allFollower follows the log.
@@ -219,6 +247,13 @@ type allFollower struct {
 	next         uint64
 	never        bool // the start is past anything that there can be
 	last         uint64
+}
+
+func (f *allFollower) start() uint64 {
+	if f.never {
+		return math.MaxUint64
+	}
+	return f.next - 1
 }
 
 func (f *allFollower) page(ctx context.Context, dst []Message) ([]Message, bool, error) {

@@ -36,10 +36,12 @@ type streamState struct {
 // durable, also when decide put nothing or failed: an answer may rest on a
 // commit that is not yet safe, and must not outlive it.
 //
-// The error is decide's own if it failed (nothing is written then), ctx's if it
-// ended before, or one that matches ErrFailed or ErrClosed. Once decide has put
+// The error is decide's own if it failed, ctx's if it ended before, or one that
+// matches ErrFull (nothing is written then in all of these), ErrFailed or
+// ErrClosed. Once decide has put
 // events the wait does not heed ctx, which could only leave the caller without
-// an answer to a commit that is made.
+// an answer to a commit that is made. Nor does a commit that Pebble makes wait for
+// its tables to be written hear of a failure meanwhile: Failed tells of that.
 func (l *Log) Commit(ctx context.Context, decide func(*Tx) error) error {
 	if err := l.enter(); err != nil {
 		return err
@@ -78,6 +80,10 @@ func (l *Log) apply(ctx context.Context, decide func(*Tx) error) (tx *Tx, restsO
 		tx.discard()
 		return tx, l.last, err
 	}
+	if err := l.space.take(tx.bytes()); err != nil {
+		tx.discard()
+		return tx, l.last, err
+	}
 	tx.writeStates()
 	if err := l.applyBatch(tx.batch); err != nil {
 		return tx, 0, err
@@ -105,6 +111,7 @@ func (l *Log) applyBatch(batch *pebble.Batch) (err error) {
 			err = l.Err()
 		}
 	}()
+	l.unsynced.Add(1)
 	return l.db.ApplyNoSyncWait(batch, pebble.Sync)
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -31,8 +32,15 @@ type Options struct {
 	Logger *slog.Logger
 	// Now dates events; nil means time.Now.
 	Now func() time.Time
-	// OnCommit, if set, hears of each durable commit. It must not block.
+	// OnCommit, if set, hears of each durable commit, and OnSync of each sync that
+	// made some durable. They must not block.
 	OnCommit func(Committed)
+	OnSync   func(Synced)
+	// Floor is the room that appends leave free on the disk.
+	Floor Floor
+	// MemTableSize is how many bytes gather in memory before they become a table;
+	// zero means 16 MiB. Tests set it to see tables made.
+	MemTableSize int
 }
 
 // Committed describes one durable commit.
@@ -56,6 +64,9 @@ type Log struct {
 
 	states states
 	tail   tail
+	space  *space
+	// unsynced counts the commits that the next sync makes durable.
+	unsynced atomic.Int64
 
 	life    sync.RWMutex // read-held while Pebble is in use
 	closed  bool
@@ -77,6 +88,10 @@ func Open(o Options) (*Log, error) {
 		states: newStates(),
 	}
 	l.failure.done = make(chan struct{})
+	if o.FS == nil {
+		o.FS = vfs.Default
+	}
+	l.space = &space{fs: o.FS, dir: o.Dir, floor: o.Floor, logger: o.Logger}
 	if l.now == nil {
 		l.now = time.Now
 	}

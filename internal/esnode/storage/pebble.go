@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"os"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -22,6 +21,10 @@ const (
 	// memTableSize lets about 30,000 events of 400 bytes gather before a flush.
 	// Two exist while one is flushed.
 	memTableSize = 16 << 20
+	// memTables is how many there may be before Pebble blocks all appends. The
+	// third and fourth are for the moment between a flush that found the disk full
+	// and the refusal of what comes after it.
+	memTables = 4
 	// bloomBits gives about 1 % false positives: asking for a stream that does
 	// not exist, which each new stream's first append does, reads no table.
 	bloomBits = 10
@@ -31,14 +34,18 @@ func (l *Log) openPebble(o Options) error {
 	cache := pebble.NewCache(cacheSize)
 	defer cache.Unref()
 	options := &pebble.Options{
-		FS:                 o.FS,
-		Cache:              cache,
-		MemTableSize:       memTableSize,
-		FormatMajorVersion: pebbleFormat,
-		Logger:             pebbleLogger{log: l},
+		FS:           l.disk(o),
+		Cache:        cache,
+		MemTableSize: memTableSize,
+		// Appends are refused before they would have to wait for so many.
+		MemTableStopWritesThreshold: memTables,
+		FormatMajorVersion:          pebbleFormat,
+		Logger:                      pebbleLogger{log: l},
 	}
-	if options.FS == nil {
-		options.FS = privateFS{vfs.Default}
+	if o.MemTableSize > 0 {
+		options.MemTableSize = uint64(o.MemTableSize)
+	}
+	if o.FS == vfs.Default {
 		options.WithFSDefaults() // notices when the disk is slow
 	}
 	options.EnsureDefaults()
@@ -52,7 +59,10 @@ func (l *Log) openPebble(o Options) error {
 		l.logger.Warn("the event store's disk is slow", slog.String("details", info.String()))
 	}
 	options.EventListener.BackgroundError = func(err error) {
-		l.logger.Error("the event store's background work failed", slog.Any("error", err))
+		// Of a full disk the log has said so once; Pebble tries again and again.
+		if !vfs.IsNoSpaceError(err) {
+			l.logger.Error("the event store's background work failed", slog.Any("error", err))
+		}
 	}
 
 	// Pebble reports what it cannot live with by Fatalf, which never returns.
@@ -76,15 +86,6 @@ func (l *Log) openPebble(o Options) error {
 		return fmt.Errorf("open the store in %s: %w", o.Dir, l.Err())
 	}
 }
-
-// privateFS makes folders for their owner alone: the log holds what people wrote.
-type privateFS struct{ vfs.FS }
-
-func (p privateFS) MkdirAll(dir string, perm os.FileMode) error {
-	return p.FS.MkdirAll(dir, perm&0o700)
-}
-
-func (p privateFS) Unwrap() vfs.FS { return p.FS }
 
 // pebbleLogger turns Pebble's fatal errors into the log's failure.
 type pebbleLogger struct{ log *Log }
