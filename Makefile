@@ -7,7 +7,7 @@ BIN   := $(CURDIR)/.bin
 TOOLS := $(BIN)/.tools-$(shell sha256sum tools/go.sum 2>/dev/null | cut -c1-12)
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: help run test check bench generate fmt lint setup compose clean build client
+.PHONY: help run test check bench generate fmt lint setup compose clean build client conformance
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -45,6 +45,9 @@ setup: ## install what is missing: Postgres (Debian, as root or with sudo)
 
 client: build ## check a TypeScript client made from the document against the server
 	@scripts/client.sh $(BIN)/g4fagent
+
+conformance: build ## hold the embedded event store to EventStoreDB's behaviour, with other official clients
+	@scripts/conformance.sh $(BIN)/g4fagent
 
 compose: ## check docker-compose.yml
 	@POSTGRES_PASSWORD=x G4FAGENT_ADMIN_PASSWORD=x docker-compose config --quiet && echo 'docker-compose.yml is valid'
