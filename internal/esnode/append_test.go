@@ -13,6 +13,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+
+	"github.com/g4fagent/g4fagent/internal/esnode"
 )
 
 func wantStatus(t testing.TB, what string, err error, want codes.Code) {
@@ -114,14 +116,16 @@ func TestRawAppend(t *testing.T) {
 		}
 	})
 
-	t.Run("names the limit", func(t *testing.T) {
+	t.Run("names the limit, which is the one that was set", func(t *testing.T) {
 		t.Parallel()
-		r := newRig(t)
-		m := proposed(uuid.New())
-		m.GetProposedMessage().Data = make([]byte, 2<<20)
-		_, trailers, err := send(r.ctx, t, r.stubs(), options("s"), m, proposed(uuid.New()))
-		wantRefusal(t, "2 MiB", err, codes.InvalidArgument, trailers,
-			"exception", "maximum-append-size-exceeded", "maximum-append-size", "1048576")
+		for limit, text := range map[int]string{0: "1048576", 4096: "4096"} {
+			r := newRig(t, func(o *esnode.Options) { o.MaxAppendBytes = limit })
+			m := proposed(uuid.New())
+			m.GetProposedMessage().Data = make([]byte, 2<<20)
+			_, trailers, err := send(r.ctx, t, r.stubs(), options("s"), m, proposed(uuid.New()))
+			wantRefusal(t, text, err, codes.InvalidArgument, trailers,
+				"exception", "maximum-append-size-exceeded", "maximum-append-size", text)
+		}
 	})
 
 	t.Run("mirrors what was expected", func(t *testing.T) {

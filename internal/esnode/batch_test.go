@@ -204,9 +204,12 @@ func TestBatchAppend(t *testing.T) {
 		t.Parallel()
 		b := newRig(t).batch()
 		m := batchOf("s", expectingNoStream)
-		b.send(m, batchOf("s"), m)
+		b.send(m)
 		first := b.wantSuccess(m, 0)
-		b.next()
+		other := batchOf("s")
+		b.send(other)
+		b.wantSuccess(other, 1)
+		b.send(m)
 		if again := b.wantSuccess(m, 0); !proto.Equal(first, again) {
 			t.Errorf("got %v, then %v", first, again)
 		}

@@ -38,11 +38,16 @@ var (
 func parseBatchAppend(message []byte) (*streams.BatchAppendReq, error) {
 	events := 0
 	for rest := message; len(rest) > 0; {
-		number, _, n := protowire.ConsumeField(rest)
+		number, kind, size := protowire.ConsumeTag(rest)
+		if size < 0 {
+			return nil, errNotParsed
+		}
+		n := protowire.ConsumeFieldValue(number, kind, rest[size:])
 		if n < 0 {
 			return nil, errNotParsed
 		}
-		if number == proposedField {
+		n += size
+		if number == proposedField && kind == protowire.BytesType {
 			events++
 		}
 		rest = rest[n:]

@@ -3,6 +3,7 @@ package conformance
 import (
 	"bytes"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -25,10 +26,10 @@ func appends() []Behaviour {
 
 func appendIsReadBack(t *Trial) {
 	for _, n := range []int{1, 2, 500} {
-		stream := t.stream(fmt.Sprint(n))
+		stream := t.stream(strconv.Itoa(n))
 		sent := make([]Event, n)
 		for i := range sent {
-			sent[i] = event(fmt.Sprint(i))
+			sent[i] = event(strconv.Itoa(i))
 		}
 		sent[0].JSON = false
 		receipt := t.append(stream, NoStream, sent...)

@@ -1,9 +1,9 @@
 package conformance
 
 import (
-	"fmt"
 	"math"
 	"slices"
+	"strconv"
 )
 
 func checkpoints() []Behaviour {
@@ -25,7 +25,7 @@ func (t *Trial) mixed(rounds int) (from Position, filter *Filter) {
 	from = t.say(t.stream("before"), "x").Position
 	for i := range rounds {
 		t.say(t.stream("no"), "1", "2", "3", "4")
-		t.say(t.stream("yes"), fmt.Sprint(i))
+		t.say(t.stream("yes"), strconv.Itoa(i))
 	}
 	return from, &Filter{ByStream: true, Prefixes: []string{t.stream("yes")}, Window: 2, Interval: 2}
 }

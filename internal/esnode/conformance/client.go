@@ -41,7 +41,7 @@ var (
 	ErrDeadline = errors.New("deadline exceeded")
 )
 
-// All, in place of a stream's name, is the whole log.
+// All is the whole log, in place of a stream's name.
 const All = "$all"
 
 // Everything is a count that no reading reaches.

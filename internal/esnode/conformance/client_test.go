@@ -82,6 +82,7 @@ func named(err error) error {
 			kind = conformance.ErrDeadline
 		case esdb.ErrorCodeUnknown:
 			kind = ofStatus(e.Err(), kind)
+		default: // is for no behaviour
 		}
 	} else {
 		kind = ofStatus(err, kind)

@@ -40,6 +40,7 @@ func parse(t *testing.T, url string) *esdb.Configuration {
 func run(t *testing.T, config *esdb.Configuration) {
 	t.Helper()
 	conformance.Run(t, func(t testing.TB) conformance.Client {
+		t.Helper()
 		own := *config
 		return connect(t, &own)
 	})

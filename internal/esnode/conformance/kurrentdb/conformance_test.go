@@ -21,6 +21,7 @@ func TestServer(t *testing.T) {
 		t.Fatalf("read the event store's address: %v", err)
 	}
 	conformance.Run(t, func(t testing.TB) conformance.Client {
+		t.Helper()
 		own := *config
 		return connect(t, &own)
 	})
