@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+
+	"github.com/g4fagent/g4fagent/internal/esnode/storage"
 )
 
 // config is everything that can be set. Each setting is a flag, and an
@@ -34,6 +36,7 @@ type config struct {
 	runWorkers             int
 	maxStreams, maxPerUser int
 	pprof                  string
+	minFree                storage.Floor
 }
 
 const (
@@ -53,6 +56,7 @@ var variables = []setting{
 	{"port", "G4FAGENT_PORT"},
 	{"base-path", "G4FAGENT_BASE_PATH"},
 	{"data-dir", "G4FAGENT_DATA_DIR"},
+	{"min-free-space", "G4FAGENT_MIN_FREE_SPACE"},
 	{"eventstore-url", "EVENTSTORE_URL"},
 	{"database-url", "DATABASE_URL"},
 	{"postgres-user", "G4FAGENT_POSTGRES_USER"},
@@ -71,6 +75,7 @@ var variables = []setting{
 
 func (c *config) dataFlags(f *pflag.FlagSet) {
 	f.StringVar(&c.dataDir, "data-dir", defaultDataDir(), "folder of everything that is kept")
+	f.Var(spaceFlag{&c.minFree}, "min-free-space", spaceUsage)
 	f.StringVar(&c.eventStoreURL, "eventstore-url", "", "EventStoreDB or KurrentDB to use instead of the embedded one (esdb://…)")
 	f.StringVar(&c.databaseURL, "database-url", "", "Postgres to use instead of the managed one (postgres://…)")
 	f.StringVar(&c.postgresUser, "postgres-user", "", "account that runs the managed Postgres when started as root (default postgres)")

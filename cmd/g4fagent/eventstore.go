@@ -29,7 +29,10 @@ func newEventStore() *cobra.Command {
 		Long: `Run the embedded event store alone: one node that speaks EventStoreDB's protocol.
 Servers use it with --eventstore-url esdb://user:password@host:port?tls=false.
 
-An address beyond loopback needs credentials and TLS.`,
+An address beyond loopback needs credentials and TLS.
+
+Its log, or the one in a server's data folder, is backed up while it runs, put in
+place again, and proved by the commands below.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.run(cmd) },
 	}
 	f := cmd.Flags()
@@ -39,8 +42,10 @@ An address beyond loopback needs credentials and TLS.`,
 	f.StringVar(&c.passwordFile, "password-file", "", "file of the password that belongs to it")
 	f.StringVar(&c.tlsCert, "tls-cert", "", "certificate file; with --tls-key, serve TLS")
 	f.StringVar(&c.tlsKey, "tls-key", "", "key file of the certificate")
+	f.Var(spaceFlag{&c.minFree}, "min-free-space", spaceUsage)
 	f.StringVar(&c.logFormat, "log-format", "text", "text or json")
 	f.StringVar(&c.logLevel, "log-level", "info", "debug, info, warn or error")
+	cmd.AddCommand(newBackup(), newRestore(), newVerify())
 	return cmd
 }
 
@@ -49,7 +54,7 @@ func (c *eventStoreConfig) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	o := esnode.Options{Dir: filepath.Join(c.dataDir, "log"), Listen: c.listen, Username: c.username, Logger: logger}
+	o := esnode.Options{Dir: filepath.Join(c.dataDir, "log"), Listen: c.listen, Username: c.username, Floor: c.minFree, Logger: logger}
 	if c.passwordFile != "" {
 		secret, err := os.ReadFile(c.passwordFile)
 		if err != nil {

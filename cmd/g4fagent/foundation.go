@@ -67,7 +67,8 @@ func (f *foundation) openLog(ctx context.Context, c *config, r prometheus.Regist
 	if c.eventStoreURL == "" {
 		user, secret := "g4fagent", rand.Text()+rand.Text() // 256 bits, known to this process alone
 		if f.node, err = esnode.Start(ctx, esnode.Options{
-			Dir: filepath.Join(c.dataDir, "log"), Listen: socketIn(c.dataDir), Username: user, Password: secret, Logger: f.logger, Registerer: r,
+			Dir: filepath.Join(c.dataDir, "log"), Listen: socketIn(c.dataDir), Username: user, Password: secret,
+			Floor: c.minFree, Logger: f.logger, Registerer: r,
 		}); err != nil {
 			return fmt.Errorf("start the embedded event store: %w", err)
 		}

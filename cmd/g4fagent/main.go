@@ -22,7 +22,7 @@ var (
 // Exit codes beside 0 and 1, which is any failure.
 const (
 	exitUsage     = 2 // a flag or setting that cannot be understood
-	exitDifferent = 3 // fsck found a difference
+	exitDifferent = 3 // fsck found a difference, or verify damage
 )
 
 func main() { os.Exit(run()) }
@@ -41,7 +41,7 @@ func run() int {
 	case errors.As(err, &usage):
 		fmt.Fprintf(os.Stderr, "g4fagent: %v\nTry `g4fagent --help`.\n", err)
 		return exitUsage
-	case errors.Is(err, errDifferent):
+	case errors.Is(err, errDifferent), errors.Is(err, errDamaged):
 		fmt.Fprintf(os.Stderr, "g4fagent: %v\n", err)
 		return exitDifferent
 	default:
@@ -64,7 +64,8 @@ starts and stops by itself.
   g4fagent serve            start it; the first start prints the password
   g4fagent fsck             prove that the read models are what the log says
   g4fagent rebuild          build the read models again from the log
-  g4fagent recover          make lost jobs anew from the log`,
+  g4fagent recover          make lost jobs anew from the log
+  g4fagent eventstore       run the event store alone; back up, restore and verify its log`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}

@@ -2,6 +2,7 @@ package esnode_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -28,11 +29,11 @@ func figures(t *testing.T, r prometheus.Gatherer) map[string]float64 {
 	figures := map[string]float64{}
 	for _, f := range families {
 		for _, m := range f.GetMetric() {
-			name := f.GetName()
+			name := []string{f.GetName()}
 			for _, l := range m.GetLabel() {
-				name += " " + l.GetValue()
+				name = append(name, l.GetValue())
 			}
-			figures[name] = m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
+			figures[strings.Join(name, " ")] = m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
 		}
 	}
 	return figures

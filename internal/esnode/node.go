@@ -106,7 +106,12 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 		return nil, errors.Join(err, log.Close())
 	}
 	events := engine.New(engine.Options{Log: log, MaxAppendBytes: o.MaxAppendBytes})
-	if err := observe(o.Registerer, log, events); err != nil {
+	err = observe(o.Registerer, log, events)
+	var control *control
+	if err == nil && o.FS == nil {
+		control, err = listenControl(ctx, o.Dir, log, o.Logger)
+	}
+	if err != nil {
 		return nil, errors.Join(err, listener.Close(), log.Close())
 	}
 	n := &Node{options: o, logger: o.Logger, log: log, listener: listener, done: make(chan struct{})}
@@ -114,6 +119,9 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 	n.server = n.newServer(metrics, events)
 	n.serving.Go(n.serve)
 	n.serving.Go(n.watch)
+	if control != nil {
+		n.serving.Go(func() { control.serve(n.stopping) })
+	}
 	return n, nil
 }
 

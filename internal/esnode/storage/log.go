@@ -41,6 +41,9 @@ type Options struct {
 	// MemTableSize is how many bytes gather in memory before they become a table;
 	// zero means 16 MiB. Tests set it to see tables made.
 	MemTableSize int
+
+	lock     *pebble.Lock // of the folder, if it is held already
+	readOnly bool
 }
 
 // Committed describes one durable commit.
@@ -80,24 +83,10 @@ type Log struct {
 // not there. Everything it finds is durable before Open returns: Pebble flushes
 // what it recovers from its write-ahead log.
 func Open(o Options) (*Log, error) {
-	l := &Log{
-		now:    o.Now,
-		logger: o.Logger,
-		notify: o.OnCommit,
-		stop:   make(chan struct{}),
-		states: newStates(),
-	}
-	l.failure.done = make(chan struct{})
 	if o.FS == nil {
 		o.FS = vfs.Default
 	}
-	l.space = &space{fs: o.FS, dir: o.Dir, floor: o.Floor, logger: o.Logger}
-	if l.now == nil {
-		l.now = time.Now
-	}
-	if l.notify == nil {
-		l.notify = func(Committed) {}
-	}
+	l := newLog(o)
 	if err := l.openPebble(o); err != nil {
 		return nil, err
 	}
@@ -106,6 +95,25 @@ func Open(o Options) (*Log, error) {
 	}
 	l.running.Go(func() { l.head.broadcast(l.stop) })
 	return l, nil
+}
+
+func newLog(o Options) *Log {
+	l := &Log{
+		now:    o.Now,
+		logger: o.Logger,
+		notify: o.OnCommit,
+		stop:   make(chan struct{}),
+		states: newStates(),
+		space:  &space{fs: o.FS, dir: o.Dir, floor: o.Floor, logger: o.Logger},
+	}
+	l.failure.done = make(chan struct{})
+	if l.now == nil {
+		l.now = time.Now
+	}
+	if l.notify == nil {
+		l.notify = func(Committed) {}
+	}
+	return l
 }
 
 // recover checks the format and finds the log's end.
@@ -139,21 +147,29 @@ const formatVersion uint32 = 1
 const firstPosition uint64 = 1
 
 func (l *Log) checkFormat() error {
-	value, closer, err := l.db.Get(formatKey)
-	if errors.Is(err, pebble.ErrNotFound) {
+	found, err := l.readFormat()
+	if err == nil && !found {
 		return l.writeFormat()
 	}
+	return err
+}
+
+func (l *Log) readFormat() (found bool, err error) {
+	value, closer, err := l.db.Get(formatKey)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return false, nil
+	}
 	if err != nil {
-		return fmt.Errorf("read the store's format: %w", err)
+		return false, fmt.Errorf("read the store's format: %w", err)
 	}
 	defer release(closer)
 	if len(value) != 4 {
-		return fmt.Errorf("the store's format version is %x: %w", value, ErrCorrupt)
+		return false, fmt.Errorf("the store's format version is %x: %w", value, ErrCorrupt)
 	}
 	if v := binary.BigEndian.Uint32(value); v != formatVersion {
-		return fmt.Errorf("the store has format version %d, this program reads %d", v, formatVersion)
+		return false, fmt.Errorf("the store has format version %d, this program reads %d", v, formatVersion)
 	}
-	return nil
+	return true, nil
 }
 
 func (l *Log) writeFormat() error {

@@ -41,6 +41,9 @@ func (l *Log) openPebble(o Options) error {
 		MemTableStopWritesThreshold: memTables,
 		FormatMajorVersion:          pebbleFormat,
 		Logger:                      pebbleLogger{log: l},
+		Lock:                        o.lock,
+		ReadOnly:                    o.readOnly,
+		ErrorIfNotExists:            o.readOnly,
 	}
 	if o.MemTableSize > 0 {
 		options.MemTableSize = uint64(o.MemTableSize)

@@ -342,6 +342,7 @@ func fillAndGoOn(t *testing.T, fs *quota, dir string, makeRoom func()) {
 
 // putLarge appends a batch of what cannot be compressed.
 func putLarge(t *testing.T, log *storage.Log, stream string) error {
+	t.Helper()
 	return log.Commit(t.Context(), func(tx *storage.Tx) error {
 		s, err := tx.Stream(stream)
 		if err != nil {

@@ -1,0 +1,53 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+var (
+	// ErrNoLog says that a folder holds no log.
+	ErrNoLog = errors.New("there is no log in the folder")
+	// ErrInUse says that a process has the folder's log open.
+	ErrInUse = errors.New("the log is in use by a running process")
+)
+
+// Lock keeps everybody else from opening the log in a folder until it is closed.
+// It fails with ErrNoLog or ErrInUse.
+func Lock(fs vfs.FS, dir string) (io.Closer, error) { return lock(fs, dir) }
+
+func lock(fs vfs.FS, dir string) (*pebble.Lock, error) {
+	there, err := pebble.Peek(dir, fs)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return nil, fmt.Errorf("%s: %w", dir, ErrNoLog)
+	case err != nil:
+		return nil, fmt.Errorf("look into %s: %w", dir, err)
+	case !there.Exists:
+		return nil, fmt.Errorf("%s: %w", dir, ErrNoLog)
+	}
+	l, err := pebble.LockDirectory(dir, fs)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w (%w)", dir, ErrInUse, err)
+	}
+	return l, nil
+}
+
+// Checkpoint makes a folder that holds the log as it is now: everything that was
+// acknowledged, and nothing by halves. The folder must not exist, and is on the
+// log's disk, so that files are linked and not copied. Appends go on meanwhile.
+func (l *Log) Checkpoint(dir string) error {
+	if err := l.enter(); err != nil {
+		return err
+	}
+	defer l.leave()
+	if err := l.db.Checkpoint(dir); err != nil {
+		return fmt.Errorf("make a checkpoint of the log in %s: %w", dir, err)
+	}
+	return nil
+}
