@@ -1,6 +1,7 @@
 package token
 
 import (
+	"crypto/hmac"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/hex"
@@ -17,7 +18,9 @@ const (
 
 const (
 	secretBytes = 32
-	maxID       = 128
+	// markAt is where a refresh token's mark begins in its secret.
+	markAt = 16
+	maxID  = 128
 	// maxOperatorKey bounds a key that an operator chose.
 	maxOperatorKey = 512
 )
@@ -29,18 +32,28 @@ var (
 )
 
 // NewRefresh is a new refresh token of a login family, to be shown once, and its
-// verifier, which may be stored: rtk_<family>.<256 random bits>. It fails for a
-// family whose id is not made of 1 to 128 letters, digits, '_' and '-'.
+// verifier, which may be stored: rtk_<family>.<128 random bits and their mark>. It
+// fails for a family whose id is not made of 1 to 128 letters, digits, '_' and '-'.
 func (t *Tokens) NewRefresh(family string) (token, verifier string, err error) {
 	if !validID(family) {
 		return "", "", errID
 	}
-	token = refreshPrefix + family + "." + newSecret()
+	var secret [secretBytes]byte
+	_, _ = rand.Read(secret[:markAt]) // never fails: it ends the program rather
+	copy(secret[markAt:], t.mark(family, secret[:markAt]))
+	token = refreshPrefix + family + "." + secretEncoding.EncodeToString(secret[:])
 	return token, t.verifier("refresh token", token), nil
 }
 
-// ReadRefresh takes a refresh token apart. That it can be says only that it has
-// the form of one; the verifier proves it.
+// mark shows that a refresh token was made here. A family's id is no secret, and
+// a token that is not the family's newest ends it: nobody may make one up.
+func (t *Tokens) mark(family string, random []byte) []byte {
+	sum := t.hash("refresh token's mark", []byte(family), random)
+	return sum[:secretBytes-markAt]
+}
+
+// ReadRefresh takes a refresh token apart, if it was made here for the family that
+// it names. Whether it is the family's newest, the verifier tells.
 //
 // Verifiers are keyed hashes of the whole token. To compare them takes no
 // constant time: nobody can choose what a guess hashes to.
@@ -49,8 +62,9 @@ func (t *Tokens) ReadRefresh(token string) (family, verifier string, ok bool) {
 	if !ok {
 		return "", "", false
 	}
-	family, secret, _ := strings.Cut(rest, ".")
-	if !validID(family) || !isSecret(secret) {
+	family, text, _ := strings.Cut(rest, ".")
+	secret, ok := readSecret(text)
+	if !ok || !validID(family) || !hmac.Equal(secret[markAt:], t.mark(family, secret[:markAt])) {
 		return "", "", false
 	}
 	return family, t.verifier("refresh token", token), true
@@ -67,8 +81,8 @@ func (t *Tokens) NewAPIKey(h Holder) (key, verifier string, err error) {
 	return key, t.verifier("api key", key), nil
 }
 
-// ReadAPIKey takes an API key apart, as ReadRefresh does a refresh token. A text
-// of another form is taken for the operator's key, if there may be one.
+// ReadAPIKey takes an API key apart. That it can be says only that it has the form
+// of one; the verifier proves it. A text of another form is taken for the operator's key, if there may be one.
 func (t *Tokens) ReadAPIKey(key string) (userID, keyID, verifier string, ok bool) {
 	rest, ours := strings.CutPrefix(key, apiKeyPrefix)
 	if !ours {
@@ -79,7 +93,10 @@ func (t *Tokens) ReadAPIKey(key string) (userID, keyID, verifier string, ok bool
 	}
 	userID, rest, _ = strings.Cut(rest, ".")
 	keyID, secret, _ := strings.Cut(rest, ".")
-	if !validID(userID) || !validID(keyID) || !isSecret(secret) {
+	if !validID(userID) || !validID(keyID) {
+		return "", "", "", false
+	}
+	if _, ok := readSecret(secret); !ok {
 		return "", "", "", false
 	}
 	return userID, keyID, t.verifier("api key", key), true
@@ -96,14 +113,14 @@ func newSecret() string {
 	return secretEncoding.EncodeToString(b[:])
 }
 
-// isSecret accepts what newSecret writes, to the letter: the decoder would skip
+// readSecret accepts what newSecret writes, to the letter: the decoder would skip
 // line breaks.
-func isSecret(text string) bool {
+func readSecret(text string) ([]byte, bool) {
 	if len(text) != secretEncoding.EncodedLen(secretBytes) {
-		return false
+		return nil, false
 	}
 	b, err := secretEncoding.DecodeString(text)
-	return err == nil && len(b) == secretBytes
+	return b, err == nil && len(b) == secretBytes
 }
 
 func validID(id string) bool {

@@ -51,8 +51,8 @@ func TestRefreshToken(t *testing.T) {
 			t.Errorf("the verifier is %s", verifier)
 		}
 		elsewhere := newOffice(t, func(o *token.Options) { o.Hash = keyedHash("another installation") })
-		if _, shown, _ := elsewhere.ReadRefresh(text); shown == verifier {
-			t.Error("the verifier needs no key")
+		if _, _, ok := elsewhere.ReadRefresh(text); ok {
+			t.Error("another installation's token is taken for its own")
 		}
 	})
 
@@ -71,8 +71,8 @@ func TestRefreshToken(t *testing.T) {
 			if text[i] == c {
 				c = 'B'
 			}
-			if _, shown, ok := o.ReadRefresh(text[:i] + string(c) + text[i+1:]); ok && shown == verifier {
-				t.Errorf("with another letter at %d it is proved", i)
+			if _, shown, ok := o.ReadRefresh(text[:i] + string(c) + text[i+1:]); ok {
+				t.Errorf("with another letter at %d it is %q's", i, shown)
 			}
 		}
 	})
