@@ -59,21 +59,9 @@ func (h *Handlers) CreateFirstAdmin(ctx context.Context, name, email, password s
 func (h *Handlers) ConfigureAPIKey(ctx context.Context, verifier string) error {
 	ctx = asServer(ctx)
 	t := target{command: "ConfigureAPIKey", stream: userStream(ServiceUserID)}
+	account := eventschema.UserCreated{UserID: ServiceUserID, Name: "API key", Roles: []string{"developer"}}
 	_, err := decide(ctx, h, t, func(s user.State) ([]eventschema.UserEvent, error) {
-		var events []eventschema.UserEvent
-		if !s.Exists {
-			if verifier == "" {
-				return nil, nil
-			}
-			events = append(events, eventschema.UserCreated{UserID: ServiceUserID, Name: "API key", Roles: []string{"developer"}})
-		}
-		if old := s.Keys[ConfiguredKeyID]; old != "" && old != verifier {
-			events = append(events, eventschema.UserAPIKeyRevoked{UserID: ServiceUserID, KeyID: ConfiguredKeyID})
-		}
-		if verifier != "" && s.Keys[ConfiguredKeyID] != verifier {
-			events = append(events, eventschema.UserAPIKeyIssued{UserID: ServiceUserID, KeyID: ConfiguredKeyID, Verifier: verifier})
-		}
-		return events, nil
+		return s.ReplaceKey(account, ConfiguredKeyID, verifier), nil
 	})
 	if err != nil {
 		return fmt.Errorf("configure the API key: %w", err)

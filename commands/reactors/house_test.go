@@ -78,10 +78,13 @@ func handlersOn(t *testing.T, log *eventlog.Log) *commands.Handlers {
 	return h
 }
 
+// traceID is the trace that every person's request is part of.
+const traceID = "4bf92f3577b34da6a3ce929d0e0e4736"
+
 // by is a person's context.
 func (h *house) by() context.Context {
 	ctx := identity.WithPrincipal(h.t.Context(), identity.Principal{UserID: "user_a", Kind: identity.User})
-	return identity.WithRequest(ctx, identity.Request{ID: "req_" + uuid.NewString()})
+	return identity.WithRequest(ctx, identity.Request{ID: "req_" + uuid.NewString(), TraceID: traceID})
 }
 
 func (h *house) project(name string) string {

@@ -24,8 +24,10 @@ type model struct {
 type question struct {
 	// Messages are what the model was told, as "role: text".
 	Messages []string
-	events   chan string
-	aborted  <-chan struct{}
+	// Trace is the traceparent of the request.
+	Trace   string
+	events  chan string
+	aborted <-chan struct{}
 }
 
 func newModel(t *testing.T) *model {
@@ -47,7 +49,7 @@ func (m *model) serve(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	q := &question{events: make(chan string), aborted: r.Context().Done()}
+	q := &question{Trace: r.Header.Get("Traceparent"), events: make(chan string), aborted: r.Context().Done()}
 	for _, message := range body.Messages {
 		q.Messages = append(q.Messages, message.Role+": "+message.Content)
 	}

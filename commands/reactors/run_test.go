@@ -26,6 +26,9 @@ func TestARunIsAnswered(t *testing.T) {
 	if want := []string{"user: why?"}; !slices.Equal(q.Messages, want) {
 		t.Errorf("the model was told %q, want %q", q.Messages, want)
 	}
+	if !strings.HasPrefix(q.Trace, "00-"+traceID+"-") {
+		t.Errorf("the model was asked in the trace %q, want %s", q.Trace, traceID)
+	}
 	q.say("because ")
 	h.history.await(journal, "run.output_appended", 1) // what is said shows at once
 	q.say("I say so")

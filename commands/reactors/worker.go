@@ -2,6 +2,7 @@ package reactors
 
 import (
 	"context"
+	crand "crypto/rand"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/g4fagent/g4fagent/commands"
 	"github.com/g4fagent/g4fagent/internal/eventlog"
@@ -44,7 +46,19 @@ func (w *worker[A]) Work(ctx context.Context, job *river.Job[A]) error {
 	}
 	failpoint.Hit(failpoint.Working)
 	ctx = commands.Because(identity.WithPrincipal(ctx, identity.Server()), page[0])
-	return w.work(ctx, page[0])
+	return w.work(traced(ctx, page[0].Meta.CorrelationID), page[0])
+}
+
+// traced makes what is done part of the trace that a client began, if it is one:
+// the correlation is then the trace's id.
+func traced(ctx context.Context, correlation string) context.Context {
+	id, err := trace.TraceIDFromHex(correlation)
+	if err != nil {
+		return ctx // a request's id
+	}
+	var span trace.SpanID
+	_, _ = crand.Read(span[:]) // never fails: it ends the program rather
+	return trace.ContextWithRemoteSpanContext(ctx, trace.NewSpanContext(trace.SpanContextConfig{TraceID: id, SpanID: span}))
 }
 
 // workers are who does each kind of job.

@@ -138,21 +138,22 @@ func (s State) Delete(userID string, match *int64) ([]eventschema.UserEvent, err
 	return []eventschema.UserEvent{eventschema.UserDeleted{UserID: userID, EmailHash: s.EmailHash}}, nil
 }
 
-// IssueKey lets whoever knows the key act as the account.
-func (s State) IssueKey(e eventschema.UserAPIKeyIssued) ([]eventschema.UserEvent, error) {
-	if !s.Exists || s.Deleted {
-		return nil, ErrNotFound
+// ReplaceKey makes the key with a verifier the only one under its id, and the
+// account with it if there is none; an empty verifier takes the key away.
+func (s State) ReplaceKey(account eventschema.UserCreated, keyID, verifier string) []eventschema.UserEvent {
+	old := s.Keys[keyID]
+	if old == verifier {
+		return nil
 	}
-	if s.Keys[e.KeyID] == e.Verifier {
-		return nil, nil
+	var events []eventschema.UserEvent
+	if !s.Exists {
+		events = append(events, account)
 	}
-	return []eventschema.UserEvent{e}, nil
-}
-
-// RevokeKey ends an API key.
-func (s State) RevokeKey(e eventschema.UserAPIKeyRevoked) ([]eventschema.UserEvent, error) {
-	if s.Keys[e.KeyID] == "" {
-		return nil, nil
+	if old != "" {
+		events = append(events, eventschema.UserAPIKeyRevoked{UserID: account.UserID, KeyID: keyID})
 	}
-	return []eventschema.UserEvent{e}, nil
+	if verifier != "" {
+		events = append(events, eventschema.UserAPIKeyIssued{UserID: account.UserID, KeyID: keyID, Verifier: verifier})
+	}
+	return events
 }

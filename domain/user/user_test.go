@@ -63,12 +63,21 @@ func TestDelete(t *testing.T) {
 
 func TestKeys(t *testing.T) {
 	t.Parallel()
-	issue := eventschema.UserAPIKeyIssued{UserID: "u", KeyID: "k", Verifier: "kv"}
-	revoke := eventschema.UserAPIKeyRevoked{UserID: "u", KeyID: "k"}
-	given(t, created).When(func(s user.State) ([]event, error) { return s.IssueKey(issue) }).Then(issue)
-	given(t, created, issue).When(func(s user.State) ([]event, error) { return s.IssueKey(issue) }).ThenNothing()
-	given(t, created, issue).When(func(s user.State) ([]event, error) { return s.RevokeKey(revoke) }).Then(revoke)
-	given(t, created).When(func(s user.State) ([]event, error) { return s.RevokeKey(revoke) }).ThenNothing()
+	account := eventschema.UserCreated{UserID: "u", Name: "key", Roles: []string{"developer"}}
+	issued := func(verifier string) eventschema.UserAPIKeyIssued {
+		return eventschema.UserAPIKeyIssued{UserID: "u", KeyID: "k", Verifier: verifier}
+	}
+	revoked := eventschema.UserAPIKeyRevoked{UserID: "u", KeyID: "k"}
+	replace := func(verifier string) func(user.State) ([]event, error) {
+		return func(s user.State) ([]event, error) { return s.ReplaceKey(account, "k", verifier), nil }
+	}
+	given(t).When(replace("")).ThenNothing()
+	given(t).When(replace("kv")).Then(account, issued("kv"))
+	given(t, account).When(replace("kv")).Then(issued("kv"))
+	given(t, account, issued("kv")).When(replace("kv")).ThenNothing()
+	given(t, account, issued("kv")).When(replace("other")).Then(revoked, issued("other"))
+	given(t, account, issued("kv")).When(replace("")).Then(revoked)
+	given(t, account, issued("kv"), revoked).When(replace("")).ThenNothing()
 }
 
 // States are shared between commands: folding further from one must not change

@@ -103,10 +103,3 @@ func (v verifier) bounded() bool {
 	return v.memory >= 8 && v.memory <= 256<<10 && v.passes >= 1 && v.passes <= 16 && v.threads >= 1 && v.threads <= 16 &&
 		len(v.salt) >= 8 && len(v.salt) <= 64 && len(v.hash) >= 16 && len(v.hash) <= 64
 }
-
-// Outdated reports whether a verifier was made at another cost than today's, or
-// cannot be read: after the next successful login, hash the password anew.
-func Outdated(text string) bool {
-	v, err := parse(text)
-	return err != nil || v.parameters != current || len(v.salt) != saltBytes || len(v.hash) != hashBytes
-}

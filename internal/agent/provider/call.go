@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/tidwall/gjson"
+	"go.opentelemetry.io/otel/propagation"
 	"golang.org/x/net/http/httpguts"
 )
 
@@ -101,13 +102,15 @@ func (w *wire) confidential() []string {
 	return list
 }
 
-// dress adds the configured query and headers.
+// dress adds the trace that the call is part of (W3C Trace Context), and the
+// configured query and headers.
 func (w *wire) dress(req *http.Request) {
 	if len(w.query) > 0 {
 		q := req.URL.Query()
 		maps.Copy(q, w.query)
 		req.URL.RawQuery = q.Encode()
 	}
+	propagation.TraceContext{}.Inject(req.Context(), propagation.HeaderCarrier(req.Header))
 	for name, value := range w.headers {
 		req.Header.Set(name, value)
 	}
