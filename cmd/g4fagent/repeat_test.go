@@ -96,5 +96,6 @@ func TestIdempotencyKey(t *testing.T) {
 		if again := p.send("POST", "/auth/login", body, "Idempotency-Key", "login").want(t, 200, ""); bytes.Equal(first.body, again.body) {
 			t.Error("two logins have the same tokens")
 		}
+		p.send("POST", "/auth/login", body, "Idempotency-Key", "not a key").want(t, 200, "")
 	})
 }

@@ -26,7 +26,7 @@ func (r *rig) dial(t *testing.T) wire {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	if err := conn.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
 	return wire{conn, bufio.NewReader(conn)}
@@ -139,7 +139,7 @@ func TestSmuggling(t *testing.T) {
 
 func TestSlowClients(t *testing.T) {
 	t.Parallel()
-	const window = 500 * time.Millisecond
+	const window = time.Second
 	impatient := func(o *Options) { o.Limits.Read, o.Limits.Write = window, window }
 
 	t.Run("that stop sending are answered and cut off", func(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"net/http"
+	"strings"
 
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
@@ -40,9 +41,10 @@ func idempotencyKey(header http.Header) (string, error) {
 	}
 }
 
-// keyed takes the key of a command; others have none.
+// keyed takes the key of a command; others have none. What is done about logins is
+// never answered again: the answer holds secrets that are shown once.
 func (x *exchange) keyed() (err error) {
-	if x.operation.command {
+	if x.operation.command && !strings.HasPrefix(x.operation.Path, "/auth/") {
 		x.request.IdempotencyKey, err = idempotencyKey(x.r.Header)
 	}
 	return err

@@ -256,7 +256,7 @@ func within[T any](t *testing.T, what string, signal <-chan T) T {
 	select {
 	case v := <-signal:
 		return v
-	case <-time.After(5 * time.Second):
+	case <-time.After(20 * time.Second):
 		t.Fatalf("waited 5 s for %s", what)
 		panic("unreachable")
 	}
@@ -267,7 +267,7 @@ func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	ticks := time.NewTicker(time.Millisecond)
 	defer ticks.Stop()
-	for deadline := time.After(5 * time.Second); !holds(); {
+	for deadline := time.After(20 * time.Second); !holds(); {
 		select {
 		case <-ticks.C:
 		case <-deadline:
