@@ -45,7 +45,7 @@ place again, and proved by the commands below.`,
 	f.Var(spaceFlag{&c.minFree}, "min-free-space", spaceUsage)
 	f.StringVar(&c.logFormat, "log-format", "text", "text or json")
 	f.StringVar(&c.logLevel, "log-level", "info", "debug, info, warn or error")
-	cmd.AddCommand(newBackup(), newRestore(), newVerify())
+	cmd.AddCommand(newBackup(), newRestore(), newVerify(), newCopy())
 	return cmd
 }
 

@@ -95,7 +95,7 @@ func (c *config) maintain(cmd *cobra.Command, work func(context.Context, *mainte
 	if err != nil {
 		return err
 	}
-	installation, err := handlers.EnsureInstallation(ctx)
+	installation, err := installationOf(ctx, base.log, handlers)
 	if err != nil {
 		return err
 	}

@@ -112,7 +112,7 @@ func (s *system) newCommands(ctx context.Context, r prometheus.Registerer) error
 
 // newReadModels sets the read models up and what waits for them.
 func (s *system) newReadModels(ctx context.Context, r prometheus.Registerer) error {
-	installation, err := s.handlers.EnsureInstallation(ctx)
+	installation, err := installationOf(ctx, s.log, s.handlers)
 	if err != nil {
 		return err
 	}

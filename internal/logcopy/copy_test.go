@@ -72,13 +72,6 @@ func (s *side) metadata(stream, data string) {
 	s.append("$$"+stream, esdb.EventData{EventID: uuid.New(), EventType: "$metadata", ContentType: esdb.ContentTypeJson, Data: []byte(data)})
 }
 
-func (s *side) delete(stream string) {
-	s.t.Helper()
-	if _, err := s.client.DeleteStream(s.t.Context(), stream, esdb.DeleteStreamOptions{}); err != nil {
-		s.t.Fatal(err)
-	}
-}
-
 func (s *side) tombstone(stream string) {
 	s.t.Helper()
 	if _, err := s.client.TombstoneStream(s.t.Context(), stream, esdb.TombstoneStreamOptions{}); err != nil {
