@@ -80,6 +80,12 @@ func (s *system) checks(ctx context.Context) map[string]error {
 	if !s.log.Up() {
 		checks["event_log"] = errors.New("does not answer")
 	}
+	if s.node != nil {
+		checks["disk"] = nil
+		if s.node.Space().Refusing {
+			checks["disk"] = errors.New("is nearly full: commands are refused until there is room again")
+		}
+	}
 	if silent := s.feed.Silent(); silent > 0 {
 		checks["feed"] = fmt.Errorf("has not seen the log for %s", silent.Round(time.Second))
 	}

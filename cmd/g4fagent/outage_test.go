@@ -5,14 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -25,90 +22,6 @@ import (
 
 // away is how long what the server depends on stays away.
 const away = 30 * time.Second
-
-// relay is a way to something that can be cut and mended.
-type relay struct {
-	t       *testing.T
-	address string
-	dial    func(context.Context) (net.Conn, error)
-
-	mu   sync.Mutex
-	cut  bool
-	open map[net.Conn]bool
-}
-
-func newRelay(t *testing.T, dial func(context.Context) (net.Conn, error)) *relay {
-	t.Helper()
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := &relay{t: t, address: listener.Addr().String(), dial: dial, open: map[net.Conn]bool{}}
-	var conns sync.WaitGroup
-	conns.Go(func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			conns.Go(func() { r.pass(conn) })
-		}
-	})
-	t.Cleanup(func() {
-		_ = listener.Close() // it ends with the test
-		r.set(true)
-		conns.Wait()
-	})
-	return r
-}
-
-// set cuts the way, or mends it. What was open when it was cut is closed.
-func (r *relay) set(cut bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.cut = cut
-	for conn := range r.open {
-		if cut {
-			_ = conn.Close() // its carriers notice
-		}
-	}
-}
-
-// enter notes an open connection, unless the way is cut.
-func (r *relay) enter(conns ...net.Conn) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, conn := range conns {
-		if !r.cut {
-			r.open[conn] = true
-		}
-	}
-	return !r.cut
-}
-
-func (r *relay) pass(client net.Conn) {
-	defer func() { _ = client.Close() }() // closed before, if the way was cut
-	server, err := r.dial(context.WithoutCancel(r.t.Context()))
-	if err != nil {
-		return
-	}
-	defer func() { _ = server.Close() }() // as above
-	if !r.enter(client, server) {
-		return
-	}
-	var both sync.WaitGroup
-	for to, from := range map[net.Conn]net.Conn{client: server, server: client} {
-		both.Go(func() {
-			_, _ = io.Copy(to, from) // either end may leave
-			_, _ = to.Close(), from.Close()
-		})
-	}
-	both.Wait()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.open, client)
-	delete(r.open, server)
-}
 
 // insist posts each of its own messages until it is acknowledged, always under the same
 // key, and calls answered with each answer.
@@ -218,50 +131,6 @@ func (c *client) check(name string) string {
 		return "not ok: " + check.Message
 	}
 	return ""
-}
-
-// store is the event store as a process of its own.
-type store struct {
-	t    *testing.T
-	dir  string
-	cmd  *exec.Cmd
-	out  *output
-	url  string
-	done chan struct{}
-}
-
-var storeLine = regexp.MustCompile(`(?m)^\s+clients\s+(esdb://\S+)$`)
-
-// start starts it where it was before.
-func (s *store) start() {
-	s.t.Helper()
-	listen := "127.0.0.1:0"
-	if s.url != "" {
-		listen = strings.TrimPrefix(strings.Split(s.url, "?")[0], "esdb://")
-	}
-	s.out = &output{}
-	s.cmd = exec.Command(binary, "eventstore", "--listen", listen, "--data-dir", s.dir)
-	s.cmd.Stdout, s.cmd.Stderr = s.out, s.out
-	if err := s.cmd.Start(); err != nil {
-		s.t.Fatal(err)
-	}
-	s.done = make(chan struct{})
-	go func() {
-		defer close(s.done)
-		_ = s.cmd.Wait() // how it ended is for the test to say
-	}()
-	eventually(s.t, "the event store starts", func() bool {
-		m := storeLine.FindStringSubmatch(s.out.String())
-		if m != nil {
-			s.url = m[1]
-		}
-		return m != nil
-	})
-}
-
-func (s *store) kill() {
-	_ = s.cmd.Process.Signal(syscall.SIGKILL) // it may have ended by itself
-	<-s.done
 }
 
 // While the event store is away the server says so and loses nothing; when it is
@@ -392,4 +261,36 @@ func (s *server) readPostmaster() (int, error) {
 		return 0, errors.New("postmaster.pid is not written yet")
 	}
 	return strconv.Atoi(line)
+}
+
+// On a disk that is as good as full nothing is taken and everything is shown.
+func TestTheDiskIsFull(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.start()
+	c := s.login()
+	session := c.session(c.project())
+	p := &posted{acked: map[string]string{}, unknown: map[string]bool{}}
+	p.post(t.Context(), c, session, "before")
+	s.stop()
+
+	s.start("G4FAGENT_MIN_FREE_SPACE=1000000GiB")
+	a, err := c.do(t.Context(), "POST", "/sessions/"+session+"/messages", "full", text("full"))
+	if err != nil || a.status != http.StatusServiceUnavailable || a.code() != "storage_full" {
+		t.Errorf("a full disk is answered by %d %s, %v", a.status, a.body, err)
+	}
+	p.verify(t, c, session)
+	if said := c.check("disk"); !strings.Contains(said, "full") {
+		t.Errorf("health says of the disk: %q", said)
+	}
+	if ready := s.beside("/readyz"); ready != http.StatusOK {
+		t.Errorf("readyz %d: reads go on", ready)
+	}
+	s.stop()
+
+	s.start()
+	p.post(t.Context(), c, session, "full")
+	p.verify(t, c, session)
+	s.stop()
+	s.fsck()
 }

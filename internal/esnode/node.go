@@ -222,6 +222,9 @@ func (n *Node) ConnectionString() string {
 	return fmt.Sprintf("esdb://%s?tls=%t", addr, n.options.TLS != nil)
 }
 
+// Space is the room on the log's disk.
+func (n *Node) Space() storage.Space { return n.log.Space() }
+
 // Done is closed when the node has ended.
 func (n *Node) Done() <-chan struct{} { return n.done }
 
