@@ -154,7 +154,7 @@ func TestAnInstallationMovesToAnotherStoreAndBack(t *testing.T) {
 	}
 	before := c.seen(project, session)
 	s.stop()
-	s.lengthen(20_000)
+	s.lengthen(6000)
 
 	elsewhere := storeAlone(t)
 	killedCopy(t, s.dir, elsewhere)

@@ -456,3 +456,26 @@ func TestLineage(t *testing.T) {
 		}
 	}
 }
+
+func TestCopyWithCredentials(t *testing.T) {
+	t.Parallel()
+	locked := func(o *esnode.Options) { o.Username, o.Password = "ada", "secret" }
+	from, to := esnodetest.Start(t, locked, esnodetest.OnLoopback), esnodetest.Start(t, locked)
+	open := func(w logcopy.Where) *logcopy.Store {
+		store, err := logcopy.Open(w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = store.Close() })
+		return store
+	}
+	source := open(logcopy.Where{URL: strings.Replace(from.ConnectionString(), "esdb://", "esdb://ada:secret@", 1)})
+	target := open(logcopy.Where{Address: to.Addr(), Username: "ada", Password: "secret"})
+	nobody := open(logcopy.Where{Address: to.Addr()})
+	if _, err := logcopy.Copy(t.Context(), source, nobody, logcopy.Options{}); err == nil {
+		t.Error("a server was written to without its password")
+	}
+	if _, err := logcopy.Copy(t.Context(), source, target, logcopy.Options{}); !errors.Is(err, logcopy.ErrNothing) {
+		t.Errorf("got %v", err)
+	}
+}
