@@ -3,6 +3,8 @@ package projections
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -68,6 +70,35 @@ func checkpoints(ctx context.Context, db Querier, names []string) (map[string]ch
 func Checkpoint(ctx context.Context, db Querier, name string) (eventlog.Position, error) {
 	found, err := checkpoints(ctx, db, []string{name})
 	return found[name].position, err
+}
+
+// Progress is where a read model stands, whether or not an engine runs.
+type Progress struct {
+	Name     string
+	Position eventlog.Position
+	// Failure is why it does not get past its position, empty while it does.
+	Failure string
+	// Retired says that none of the projectors writes it: it is of an earlier
+	// version, and Drop removes it.
+	Retired bool
+}
+
+// Standing lists every read model in the database, by name.
+func Standing(ctx context.Context, db Querier, projectors ...*Projector) ([]Progress, error) {
+	found, err := checkpoints(ctx, db, nil)
+	if err != nil {
+		return nil, err
+	}
+	current := names(projectors)
+	var all []Progress
+	for _, name := range slices.Sorted(maps.Keys(found)) {
+		p := Progress{Name: name, Position: found[name].position, Retired: !slices.Contains(current, name)}
+		if failure := found[name].failure; failure != nil {
+			p.Failure = *failure
+		}
+		all = append(all, p)
+	}
+	return all, nil
 }
 
 // skips are the positions that each projector was told to leave out.

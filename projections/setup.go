@@ -134,24 +134,6 @@ func dropTables(ctx context.Context, db executor, p *Projector) error {
 	return nil
 }
 
-// Retired lists the read models in the database that none of the projectors
-// writes: earlier versions, which Drop removes.
-func Retired(ctx context.Context, db Querier, projectors ...*Projector) ([]string, error) {
-	names := make([]string, len(projectors))
-	for i, p := range projectors {
-		names[i] = p.Name
-	}
-	rows, err := db.Query(ctx, `select name from projection_checkpoint where name <> all ($1) order by name`, names)
-	if err != nil {
-		return nil, fmt.Errorf("list retired read models: %w", err)
-	}
-	retired, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return nil, fmt.Errorf("list retired read models: %w", err)
-	}
-	return retired, nil
-}
-
 // Drop removes a read model's tables and checkpoint. A projector of that name
 // would start at the log's beginning.
 func Drop(ctx context.Context, pool *pgxpool.Pool, name string) error {

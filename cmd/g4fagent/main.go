@@ -64,13 +64,14 @@ starts and stops by itself.
   g4fagent serve            start it; the first start prints the password
   g4fagent fsck             prove that the read models are what the log says
   g4fagent rebuild          build the read models again from the log
+  g4fagent readmodels       list them; get past an event that stops one
   g4fagent recover          make lost jobs anew from the log
   g4fagent eventstore       run the event store alone; back up, restore and verify its log`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newServe(), newFsck(), newRebuild(), newRecover(), newEventStore(), newVersion())
+	root.AddCommand(newServe(), newFsck(), newRebuild(), newRecover(), newReadModels(), newEventStore(), newVersion())
 	return root
 }
 
