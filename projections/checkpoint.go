@@ -12,7 +12,8 @@ import (
 	"github.com/g4fagent/g4fagent/internal/eventlog"
 )
 
-// Channel is the Postgres channel that is notified with every batch.
+// Channel is the Postgres channel that is notified with every batch, unless the
+// engine is told that nobody listens.
 const Channel = "projection"
 
 // codeMoved is projection_advance's error: a checkpoint is not where the batch

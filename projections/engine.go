@@ -46,6 +46,9 @@ type Options struct {
 	InstallationID string
 	// Awaiter, if not nil, hears of progress at once while the engine runs.
 	Awaiter *Awaiter
+	// Alone says that no other node waits for these read models, so that batches
+	// need not notify Channel: of a small one that is the larger part.
+	Alone bool
 	// Logger may be nil.
 	Logger *slog.Logger
 	// Registerer may be nil.
@@ -256,7 +259,7 @@ func (r *run) spawn(g *group) {
 }
 
 func (r *run) launch(g *group) {
-	g.lease.pool = r.options.Pool
+	g.lease.pool, g.lease.notify = r.options.Pool, !r.options.Alone
 	r.options.Awaiter.moved(g.roster.names, g.position, false)
 	r.start(g)
 }

@@ -38,6 +38,5 @@ begin
             using errcode = 'G4F01';
     end if;
     perform set_config('synchronous_commit', 'off', true);
-    perform pg_notify('projection', '');
 end
 $$;

@@ -29,8 +29,9 @@ const transactionBound = 30 * time.Second
 // lease holds one connection of the pool for as long as it works: a batch must
 // not queue behind the pool's other users. Only its owner uses it.
 type lease struct {
-	pool *pgxpool.Pool
-	conn *pgxpool.Conn
+	pool   *pgxpool.Pool
+	conn   *pgxpool.Conn
+	notify bool // others wait for what is committed
 }
 
 func (l *lease) release() {
@@ -56,7 +57,7 @@ func (l *lease) commit(ctx context.Context, who *roster, from, to eventlog.Posit
 		}
 		l.conn = conn
 	}
-	failed, err := send(ctx, l.conn.Conn(), &advance{who.names, from, to}, statements)
+	failed, err := send(ctx, l.conn.Conn(), &advance{who.names, from, to, l.notify}, statements)
 	if err == nil {
 		return nil
 	}
@@ -67,19 +68,23 @@ func (l *lease) commit(ctx context.Context, who *roster, from, to eventlog.Posit
 	return classify(err, broken, failed)
 }
 
-// advance is the batch's first statement.
+// advance moves the checkpoints, before anything else of a batch is done.
 type advance struct {
 	names    []string
 	from, to eventlog.Position
+	notify   bool
 }
 
 // send pipelines the statements behind move, which may be nil. On an error it
 // returns the statement that failed, nil if it is not known or was the move.
 func send(ctx context.Context, conn *pgx.Conn, move *advance, statements []statement) (*statement, error) {
-	batch := &pgx.Batch{QueuedQueries: make([]*pgx.QueuedQuery, 0, len(statements)+1)}
+	batch := &pgx.Batch{QueuedQueries: make([]*pgx.QueuedQuery, 0, len(statements)+2)}
 	if move != nil {
 		batch.Queue(`select projection_advance($1, $2, $3, $4, $5)`, move.names,
 			int64(move.from.Commit), int64(move.from.Prepare), int64(move.to.Commit), int64(move.to.Prepare))
+		if move.notify {
+			batch.Queue(`select pg_notify('` + Channel + `', '')`)
+		}
 	}
 	for _, s := range statements {
 		batch.Queue(s.sql, s.args...)

@@ -123,7 +123,7 @@ func (s *system) newReadModels(ctx context.Context, r prometheus.Registerer) err
 	s.awaiter = projections.NewAwaiter(projections.AwaiterOptions{Projectors: all, Pool: s.db.Pool(), Logger: s.logger, Registerer: r})
 	s.engine, err = projections.NewEngine(projections.Options{
 		Pool: s.db.Pool(), Log: s.log, Source: source(s.log), Catalogue: eventschema.All, Sealer: s.vault, Projectors: all,
-		InstallationID: installation, Awaiter: s.awaiter, Logger: s.logger, Registerer: r,
+		InstallationID: installation, Awaiter: s.awaiter, Alone: s.config.databaseURL == "", Logger: s.logger, Registerer: r,
 	})
 	if err != nil {
 		return err
