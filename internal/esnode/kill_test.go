@@ -49,7 +49,7 @@ func runChild(dir string) {
 }
 
 const (
-	killRounds  = 10
+	killRounds  = 50
 	killWriters = 8
 )
 
@@ -61,7 +61,7 @@ const (
 func TestKill(t *testing.T) {
 	t.Parallel()
 	dir := esnodetest.SocketDir(t)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 
 	k := &killTest{random: rand.New(rand.NewPCG(3, 4))}
@@ -159,7 +159,7 @@ func (k *killTest) run(ctx context.Context, t *testing.T, addr string, child *ex
 	client := esnodetest.Client(t, addr)
 	running.Go(func() { k.subscribe(ctx, client) })
 
-	for range 20 + k.random.IntN(300) {
+	for range 10 + k.random.IntN(90) {
 		select {
 		case <-enough:
 		case <-ctx.Done():

@@ -40,8 +40,7 @@ type streamState struct {
 // matches ErrFull (nothing is written then in all of these), ErrFailed or
 // ErrClosed. Once decide has put
 // events the wait does not heed ctx, which could only leave the caller without
-// an answer to a commit that is made. Nor does a commit that Pebble makes wait for
-// its tables to be written hear of a failure meanwhile: Failed tells of that.
+// an answer to a commit that is made.
 func (l *Log) Commit(ctx context.Context, decide func(*Tx) error) error {
 	if err := l.enter(); err != nil {
 		return err
@@ -115,17 +114,21 @@ func (l *Log) applyBatch(batch *pebble.Batch) (err error) {
 	return l.db.ApplyNoSyncWait(batch, pebble.Sync)
 }
 
+// syncBatch waits until an applied batch is synced. A sync may have failed for an
+// earlier batch and succeed for this one.
+func (l *Log) syncBatch(batch *pebble.Batch) error {
+	if err := batch.SyncWait(); err != nil {
+		l.failure.set(fmt.Errorf("sync the store: %w", err))
+	}
+	return l.Err()
+}
+
 // settle waits until the batch is synced and publishes it. Batches reach the
 // write-ahead log in the order of their positions, and a sync covers the log
 // from its front, so that all that precedes this batch is durable with it.
 func (l *Log) settle(tx *Tx) error {
 	start := time.Now()
-	if err := tx.batch.SyncWait(); err != nil {
-		l.failure.set(fmt.Errorf("sync the store: %w", err))
-		return l.Err()
-	}
-	// A sync may have failed for an earlier batch and succeeded for this one.
-	if err := l.Err(); err != nil {
+	if err := l.syncBatch(tx.batch); err != nil {
 		return err
 	}
 	l.head.publish(tx.last, tx.streams)

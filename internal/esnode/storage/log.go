@@ -77,6 +77,7 @@ type Log struct {
 	running sync.WaitGroup
 
 	failure failure
+	opened  atomic.Bool
 }
 
 // Open opens the log in a folder that no other log has open, making it if it is
@@ -91,8 +92,12 @@ func Open(o Options) (*Log, error) {
 		return nil, err
 	}
 	if err := l.recover(); err != nil {
+		if l.Err() != nil {
+			return nil, err // what a failed store does when it is closed is undefined
+		}
 		return nil, errors.Join(err, l.db.Close())
 	}
+	l.opened.Store(true)
 	l.running.Go(func() { l.head.broadcast(l.stop) })
 	return l, nil
 }
@@ -184,9 +189,18 @@ func (l *Log) writeFormat() error {
 	if err := it.Error(); err != nil {
 		return fmt.Errorf("look into the new store: %w", err)
 	}
-	if err := l.db.Set(formatKey, binary.BigEndian.AppendUint32(nil, formatVersion), pebble.Sync); err != nil {
+	batch := l.db.NewBatch()
+	err = batch.Set(formatKey, binary.BigEndian.AppendUint32(nil, formatVersion), nil)
+	if err == nil {
+		err = l.applyBatch(batch)
+	}
+	if err == nil {
+		err = l.syncBatch(batch)
+	}
+	if err != nil {
 		return fmt.Errorf("write the store's format: %w", err)
 	}
+	release(batch)
 	return nil
 }
 
@@ -199,10 +213,24 @@ func (l *Log) Failed() <-chan struct{} { return l.failure.done }
 // Err is nil until the log fails. The error matches ErrFailed.
 func (l *Log) Err() error { return l.failure.get() }
 
-// Close waits for the calls in flight and closes the store. A log that has
-// failed is left as it is: what Pebble does after a failed write is undefined,
-// so its folder stays locked until the process ends.
+// Close waits for the calls in flight and closes the store. A log that has failed
+// is left as it is: what Pebble does after a failed write is undefined, so its
+// folder stays locked until the process ends, and its calls may not end before.
 func (l *Log) Close() error {
+	if err := l.Err(); err != nil {
+		return err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- l.close() }()
+	select {
+	case err := <-ended:
+		return errors.Join(err, l.Err())
+	case <-l.Failed():
+		return l.Err()
+	}
+}
+
+func (l *Log) close() error {
 	l.life.Lock()
 	defer l.life.Unlock()
 	if l.closed {
@@ -211,9 +239,6 @@ func (l *Log) Close() error {
 	l.closed = true
 	close(l.stop)
 	l.running.Wait()
-	if err := l.Err(); err != nil {
-		return err
-	}
 	if err := l.db.Close(); err != nil {
 		return fmt.Errorf("close the store: %w", err)
 	}

@@ -16,7 +16,7 @@ import (
 	"github.com/g4fagent/g4fagent/internal/esnode/storage"
 )
 
-const bound = 10 * time.Second
+const bound = 30 * time.Second
 
 // put appends n events to a stream in one commit, as every writer must: at the
 // stream's next revision.

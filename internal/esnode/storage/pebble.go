@@ -75,6 +75,11 @@ func (l *Log) openPebble(o Options) error {
 	}
 	result := make(chan opened, 1)
 	go func() {
+		defer func() {
+			if r := recover(); r != nil {
+				result <- opened{err: fmt.Errorf("panic in the store: %v", r)}
+			}
+		}()
 		db, err := pebble.Open(o.Dir, options)
 		result <- opened{db, err}
 	}()

@@ -3,8 +3,8 @@ package storage_test
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -182,7 +182,7 @@ func TestVerifyNamesDamage(t *testing.T) {
 			fs, p := filled(t)
 			edit(t, fs, func(db *pebble.DB) error { return test.change(db, p) })
 			v := verify(t, fs)
-			places := strings.NewReplacer("{second}", fmt.Sprint(p[1]), "{third}", fmt.Sprint(p[2]))
+			places := strings.NewReplacer("{second}", strconv.FormatUint(p[1], 10), "{third}", strconv.FormatUint(p[2], 10))
 			if len(v.Damage) != len(test.names) {
 				t.Fatalf("got %v", v.Damage)
 			}
