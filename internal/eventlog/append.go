@@ -70,7 +70,7 @@ func (l *Log) appendKnown(ctx context.Context, stream string, expected int64, ev
 			return receipt, "found", nil
 		case errors.Is(err, ErrConflict):
 			return Receipt{}, "conflict", err
-		case ctx.Err() != nil:
+		case ctx.Err() != nil, l.connector.isClosed():
 			return Receipt{}, "unknown", ErrUnknown
 		}
 		wait(ctx, pause)

@@ -89,7 +89,11 @@ func (c *connector) run(ctx context.Context) {
 		pause = reconnectMin
 		c.publish(conn)
 		c.watch(ctx, conn)
-		c.retire(conn)
+		if ctx.Err() == nil {
+			c.retire(conn)
+		} else {
+			c.close() // the calls in flight may end in peace
+		}
 		c.dispose(conn)
 	}
 }
@@ -288,11 +292,21 @@ func (c *connector) leave() {
 func (c *connector) close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.closed {
+		return
+	}
 	c.closed = true
 	c.change(nil)
+	c.metrics.up.Set(0)
 	if c.attended == 0 {
 		close(c.deserted)
 	}
+}
+
+func (c *connector) isClosed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closed
 }
 
 func (c *connector) up() bool {

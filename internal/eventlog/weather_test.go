@@ -3,6 +3,7 @@ package eventlog_test
 import (
 	"context"
 	"fmt"
+	"runtime/pprof"
 	"strings"
 	"sync"
 	"testing"
@@ -181,4 +182,21 @@ func TestNarrow(t *testing.T) {
 	}
 	l.settle()
 	l.close()
+}
+
+// TestCloseLetsCallsEnd closes a log in the middle of an append.
+func TestCloseLetsCallsEnd(t *testing.T) {
+	t.Parallel()
+	l, w, _ := newLoadThrough(t, 0)
+	defer w.begins("latency", "downstream", `"latency":200`)()
+	l.running.Go(func() {
+		pprof.Do(t.Context(), pprof.Labels("log", l.label), func(ctx context.Context) {
+			if _, err := l.log.Append(ctx, "s", eventlog.NoStream, events(1)...); err != nil {
+				t.Errorf("an append that was under way: %v", err)
+			}
+		})
+	})
+	l.wait("the append is under way", patience, func() bool { return strings.Contains(l.goroutines(), "AppendToStream") })
+	l.close()
+	l.running.Wait()
 }
