@@ -5,10 +5,6 @@ package access
 import (
 	"context"
 	_ "embed"
-	"errors"
-	"fmt"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/g4fagent/g4fagent/eventschema"
 	"github.com/g4fagent/g4fagent/internal/eventlog"
@@ -99,17 +95,6 @@ type Login struct {
 // ByFamily returns the login, and false when it has ended or its user may not
 // act.
 func ByFamily(ctx context.Context, db projections.Querier, family string) (Login, bool, error) {
-	rows, err := db.Query(ctx, `select u.id, l.key_id, u.roles from access_v1_logins l join access_v1_users u on u.id = l.user_id
+	return projections.One[Login](ctx, db, "login", `select u.id, l.key_id, u.roles from access_v1_logins l join access_v1_users u on u.id = l.user_id
 		where l.family = $1 and not l.ended and u.active`, family)
-	if err != nil {
-		return Login{}, false, fmt.Errorf("query login: %w", err)
-	}
-	l, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[Login])
-	if errors.Is(err, pgx.ErrNoRows) {
-		return Login{}, false, nil
-	}
-	if err != nil {
-		return Login{}, false, fmt.Errorf("read login: %w", err)
-	}
-	return l, true, nil
 }

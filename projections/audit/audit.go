@@ -9,8 +9,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/g4fagent/g4fagent/eventschema"
 	"github.com/g4fagent/g4fagent/internal/eventlog"
 	"github.com/g4fagent/g4fagent/projections"
@@ -53,15 +51,7 @@ type Filter struct {
 // List returns up to limit addresses after the position cursor, in log order.
 func List(ctx context.Context, db projections.Querier, f Filter, cursor int64, limit int) ([]Address, error) {
 	sql, args := query(f, cursor, limit)
-	rows, err := db.Query(ctx, sql, args...)
-	if err != nil {
-		return nil, fmt.Errorf("query audit index: %w", err)
-	}
-	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Address])
-	if err != nil {
-		return nil, fmt.Errorf("read audit index: %w", err)
-	}
-	return list, nil
+	return projections.Many[Address](ctx, db, "audit index", sql, args...)
 }
 
 // query names only the conditions that are asked for: each combination has its

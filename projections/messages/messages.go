@@ -5,10 +5,7 @@ import (
 	"context"
 	_ "embed"
 	"encoding/json"
-	"fmt"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/g4fagent/g4fagent/eventschema"
 	"github.com/g4fagent/g4fagent/internal/eventlog"
@@ -60,15 +57,7 @@ type Filter struct{ After, Before *time.Time }
 // OfSession returns up to limit messages posted after the position cursor, oldest
 // first.
 func OfSession(ctx context.Context, db projections.Querier, sessionID string, f Filter, cursor int64, limit int) ([]Message, error) {
-	rows, err := db.Query(ctx, `select session_id, position, id, run_id, role, content, meta, ts from messages_v1
+	return projections.Many[Message](ctx, db, "messages", `select session_id, position, id, run_id, role, content, meta, ts from messages_v1
 		where session_id = $1 and position > $2 and ($3::timestamptz is null or ts > $3) and ($4::timestamptz is null or ts < $4)
 		order by position limit $5`, sessionID, cursor, f.After, f.Before, limit)
-	if err != nil {
-		return nil, fmt.Errorf("query messages: %w", err)
-	}
-	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Message])
-	if err != nil {
-		return nil, fmt.Errorf("read messages: %w", err)
-	}
-	return list, nil
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	_ "embed"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -70,18 +69,7 @@ const columns = `id, position, revision, name, description, status, environment,
 
 // ByID returns one project, and false when there is none.
 func ByID(ctx context.Context, db projections.Querier, id string) (Project, bool, error) {
-	rows, err := db.Query(ctx, `select `+columns+` from projects_v1 where id = $1`, id)
-	if err != nil {
-		return Project{}, false, fmt.Errorf("query project: %w", err)
-	}
-	p, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[Project])
-	if errors.Is(err, pgx.ErrNoRows) {
-		return Project{}, false, nil
-	}
-	if err != nil {
-		return Project{}, false, fmt.Errorf("read project: %w", err)
-	}
-	return p, true, nil
+	return projections.One[Project](ctx, db, "project", `select `+columns+` from projects_v1 where id = $1`, id)
 }
 
 // Filter narrows a list; an empty field does not.
@@ -94,19 +82,11 @@ type Filter struct {
 // List returns up to limit projects created after the position cursor, oldest
 // first.
 func List(ctx context.Context, db projections.Querier, f Filter, cursor int64, limit int) ([]Project, error) {
-	rows, err := db.Query(ctx, `select `+columns+` from projects_v1
+	return projections.Many[Project](ctx, db, "projects", `select `+columns+` from projects_v1
 		where position > $1
 		and ($2 = '' or strpos(lower(name), $2) > 0) and ($3 = '' or lower(status) = $3) and ($4 = '' or lower(environment) = $4)
 		order by position limit $5`,
 		cursor, strings.ToLower(f.Name), strings.ToLower(f.Status), strings.ToLower(f.Environment), limit)
-	if err != nil {
-		return nil, fmt.Errorf("query projects: %w", err)
-	}
-	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Project])
-	if err != nil {
-		return nil, fmt.Errorf("read projects: %w", err)
-	}
-	return list, nil
 }
 
 // Count is how many projects there are.

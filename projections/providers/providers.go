@@ -5,10 +5,7 @@ package providers
 import (
 	"context"
 	_ "embed"
-	"fmt"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/g4fagent/g4fagent/eventschema"
 	"github.com/g4fagent/g4fagent/internal/eventlog"
@@ -47,13 +44,9 @@ type Check struct {
 
 // Checks returns the last check of each provider that was ever asked, by its id.
 func Checks(ctx context.Context, db projections.Querier) (map[string]Check, error) {
-	rows, err := db.Query(ctx, `select provider_id, checked_at, reachable, reason from providers_v1`)
+	list, err := projections.Many[Check](ctx, db, "provider checks", `select provider_id, checked_at, reachable, reason from providers_v1`)
 	if err != nil {
-		return nil, fmt.Errorf("query provider checks: %w", err)
-	}
-	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Check])
-	if err != nil {
-		return nil, fmt.Errorf("read provider checks: %w", err)
+		return nil, err
 	}
 	checks := make(map[string]Check, len(list))
 	for _, c := range list {

@@ -5,7 +5,6 @@ package runs
 import (
 	"context"
 	_ "embed"
-	"errors"
 	"fmt"
 	"time"
 
@@ -94,19 +93,8 @@ type Run struct {
 
 // ByID returns one run, and false when there is none.
 func ByID(ctx context.Context, db projections.Querier, id string) (Run, bool, error) {
-	rows, err := db.Query(ctx, `select id, session_id, project_id, status, progress, started_at, ended_at, ended, requested,
+	return projections.One[Run](ctx, db, "run", `select id, session_id, project_id, status, progress, started_at, ended_at, ended, requested,
 		message_id, summary, input_tokens, output_tokens, cost_usd, error_code, error_message from runs_v1 where id = $1`, id)
-	if err != nil {
-		return Run{}, false, fmt.Errorf("query run: %w", err)
-	}
-	r, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[Run])
-	if errors.Is(err, pgx.ErrNoRows) {
-		return Run{}, false, nil
-	}
-	if err != nil {
-		return Run{}, false, fmt.Errorf("read run: %w", err)
-	}
-	return r, true, nil
 }
 
 // CountSince is how many runs of each project were requested after a time.

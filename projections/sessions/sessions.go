@@ -6,12 +6,8 @@ import (
 	"context"
 	_ "embed"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"strings"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/g4fagent/g4fagent/eventschema"
 	"github.com/g4fagent/g4fagent/internal/eventlog"
@@ -82,18 +78,7 @@ const columns = `id, project_id, position, revision, title, status, provider_id,
 
 // ByID returns one session, and false when there is none.
 func ByID(ctx context.Context, db projections.Querier, id string) (Session, bool, error) {
-	rows, err := db.Query(ctx, `select `+columns+` from sessions_v1 where id = $1`, id)
-	if err != nil {
-		return Session{}, false, fmt.Errorf("query session: %w", err)
-	}
-	s, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[Session])
-	if errors.Is(err, pgx.ErrNoRows) {
-		return Session{}, false, nil
-	}
-	if err != nil {
-		return Session{}, false, fmt.Errorf("read session: %w", err)
-	}
-	return s, true, nil
+	return projections.One[Session](ctx, db, "session", `select `+columns+` from sessions_v1 where id = $1`, id)
 }
 
 // Filter narrows a list; an empty field does not.
@@ -105,15 +90,7 @@ type Filter struct {
 // OfProject returns up to limit sessions created after the position cursor,
 // oldest first.
 func OfProject(ctx context.Context, db projections.Querier, projectID string, f Filter, cursor int64, limit int) ([]Session, error) {
-	rows, err := db.Query(ctx, `select `+columns+` from sessions_v1
+	return projections.Many[Session](ctx, db, "sessions", `select `+columns+` from sessions_v1
 		where project_id = $1 and position > $2 and ($3 = '' or strpos(lower(title), $3) > 0) and ($4 = '' or lower(status) = $4)
 		order by position limit $5`, projectID, cursor, strings.ToLower(f.Title), strings.ToLower(f.Status), limit)
-	if err != nil {
-		return nil, fmt.Errorf("query sessions: %w", err)
-	}
-	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Session])
-	if err != nil {
-		return nil, fmt.Errorf("read sessions: %w", err)
-	}
-	return list, nil
 }

@@ -8,12 +8,10 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 
 	"github.com/g4fagent/g4fagent/eventschema"
 	"github.com/g4fagent/g4fagent/internal/eventlog"
@@ -74,18 +72,11 @@ const NoRevision int64 = -1
 
 // Current returns the settings: the defaults, as long as nobody has changed them.
 func Current(ctx context.Context, db projections.Querier) (Settings, error) {
-	rows, err := db.Query(ctx, `select revision, settings from settings_v1`)
-	if err != nil {
-		return Settings{}, fmt.Errorf("query settings: %w", err)
+	s, found, err := projections.One[Settings](ctx, db, "settings", `select revision, settings from settings_v1`)
+	if err != nil || found {
+		return s, err
 	}
-	s, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[Settings])
-	if errors.Is(err, pgx.ErrNoRows) {
-		return Settings{Revision: NoRevision, Document: eventschema.DefaultSettings()}, nil
-	}
-	if err != nil {
-		return Settings{}, fmt.Errorf("read settings: %w", err)
-	}
-	return s, nil
+	return Settings{Revision: NoRevision, Document: eventschema.DefaultSettings()}, nil
 }
 
 // Change is one leaf that changed. From and To are JSON.
@@ -101,14 +92,6 @@ type Change struct {
 
 // Changes returns up to limit changes after cursor, oldest first.
 func Changes(ctx context.Context, db projections.Querier, cursor int64, limit int) ([]Change, error) {
-	rows, err := db.Query(ctx, `select cursor, id, ts, actor_user_id, request_id, path, from_value, to_value
+	return projections.Many[Change](ctx, db, "settings changes", `select cursor, id, ts, actor_user_id, request_id, path, from_value, to_value
 		from settings_v1_changes where cursor > $1 order by cursor limit $2`, cursor, limit)
-	if err != nil {
-		return nil, fmt.Errorf("query settings changes: %w", err)
-	}
-	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Change])
-	if err != nil {
-		return nil, fmt.Errorf("read settings changes: %w", err)
-	}
-	return list, nil
 }

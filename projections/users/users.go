@@ -4,12 +4,8 @@ package users
 import (
 	"context"
 	_ "embed"
-	"errors"
-	"fmt"
 	"strings"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/g4fagent/g4fagent/eventschema"
 	"github.com/g4fagent/g4fagent/internal/eventlog"
@@ -88,18 +84,7 @@ const columns = `id, position, revision, name, email, roles, disabled, created_a
 
 // ByID returns one user, and false when there is none.
 func ByID(ctx context.Context, db projections.Querier, id string) (User, bool, error) {
-	rows, err := db.Query(ctx, `select `+columns+` from users_v1 where id = $1`, id)
-	if err != nil {
-		return User{}, false, fmt.Errorf("query user: %w", err)
-	}
-	u, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[User])
-	if errors.Is(err, pgx.ErrNoRows) {
-		return User{}, false, nil
-	}
-	if err != nil {
-		return User{}, false, fmt.Errorf("read user: %w", err)
-	}
-	return u, true, nil
+	return projections.One[User](ctx, db, "user", `select `+columns+` from users_v1 where id = $1`, id)
 }
 
 // Filter narrows a list.
@@ -112,15 +97,7 @@ type Filter struct {
 
 // List returns up to limit users created after the position cursor, oldest first.
 func List(ctx context.Context, db projections.Querier, f Filter, cursor int64, limit int) ([]User, error) {
-	rows, err := db.Query(ctx, `select `+columns+` from users_v1
+	return projections.Many[User](ctx, db, "users", `select `+columns+` from users_v1
 		where position > $1 and ($2 = '' or strpos(lower(name), $2) > 0 or strpos(lower(email), $2) > 0) and ($3::boolean is null or disabled = $3)
 		order by position limit $4`, cursor, strings.ToLower(f.Text), f.Disabled, limit)
-	if err != nil {
-		return nil, fmt.Errorf("query users: %w", err)
-	}
-	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[User])
-	if err != nil {
-		return nil, fmt.Errorf("read users: %w", err)
-	}
-	return list, nil
 }
