@@ -1116,7 +1116,7 @@ type RunEnvelope struct {
 
 // RunError defines model for RunError.
 type RunError struct {
-	// Code Such as run_failed.
+	// Code Why, for programs. Others may be added.
 	Code string `json:"code"`
 
 	// Message For people.

@@ -3,6 +3,7 @@ package agent
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/g4fagent/g4fagent/internal/agent/provider"
 	"github.com/g4fagent/g4fagent/internal/fault"
@@ -40,6 +41,20 @@ var providerCodes = map[provider.Kind]string{
 	provider.KindCanceled:    "provider_failed",
 	provider.KindTimeout:     "provider_timeout",
 	provider.KindProtocol:    "provider_protocol",
+}
+
+// FailureCodes are all codes of failed runs, in order. The document lists them.
+func FailureCodes() []string {
+	codes := []string{
+		codeMessageNotFound, codeEmptyMessage, codeContextTooLarge, codeInvalidConfig, codeAnswerTooLarge, codeAnswerUnstorable,
+		codeEmptyAnswer, codeContentFiltered, codeRunTimeout, codeTooManyAttempts, codeStreamBroken,
+		ErrProviderNotFound.Code, ErrProviderDisabled.Code,
+	}
+	for _, code := range providerCodes {
+		codes = append(codes, code)
+	}
+	slices.Sort(codes)
+	return slices.Compact(codes)
 }
 
 func failed(err *provider.Error) *failure {
