@@ -128,7 +128,7 @@ func (s *side) read(stream string) (lines []string, failure string) {
 	}
 }
 
-var streams = []string{"a", "b", "c-1", "c-2", "d", "e"}
+var names = []string{"a", "b", "c-1", "c-2", "d", "e"}
 
 // fill writes whatever a log can hold.
 func (s *side) fill(seed uint64, steps int) {
@@ -136,7 +136,7 @@ func (s *side) fill(seed uint64, steps int) {
 	random := rand.New(rand.NewPCG(seed, 7))
 	closed := map[string]bool{}
 	for i := range steps {
-		stream := streams[random.IntN(len(streams))]
+		stream := names[random.IntN(len(names))]
 		if closed[stream] {
 			stream = fmt.Sprintf("more-%d", i)
 		}
@@ -176,7 +176,7 @@ func wantCopy(t *testing.T, from, to *side) {
 			t.Fatalf("event %d is\n%s\nwas\n%s", i, b[i], a[i])
 		}
 	}
-	for _, stream := range streams {
+	for _, stream := range names {
 		for _, name := range []string{stream, "$$" + stream} {
 			x, xErr := from.read(name)
 			y, yErr := to.read(name)
