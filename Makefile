@@ -7,10 +7,10 @@ BIN   := $(CURDIR)/.bin
 TOOLS := $(BIN)/.tools-$(shell sha256sum tools/go.sum 2>/dev/null | cut -c1-12)
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: help run test check bench generate fmt lint setup compose clean build client conformance
+.PHONY: help run test check bench bench-eventstore generate fmt lint setup compose clean build client conformance
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
 
 run: build ## build the server and start it with everything embedded
 	$(BIN)/g4fagent serve $(ARGS)
@@ -29,6 +29,9 @@ check: lint ## lint, verify the generated code, and run all tests
 
 bench: build setup ## measure the whole system against this machine's own limits
 	@go run ./cmd/bench $(ARGS)
+
+bench-eventstore: ## measure the embedded event store against raw Pebble and bare gRPC
+	@go run ./cmd/bench-eventstore $(ARGS)
 
 generate: $(TOOLS) ## generate the HTTP surface from api/openapi.yaml
 	@cd api && $(BIN)/oapi-codegen -config oapi-codegen.yaml openapi.yaml
