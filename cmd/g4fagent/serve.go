@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"runtime"
 	"strconv"
 	"time"
 
@@ -27,11 +26,6 @@ const (
 	// drain and closeBound together stay below ten seconds.
 	drain      = 6 * time.Second
 	closeBound = 3500 * time.Millisecond
-
-	// heapBallast is never written to, and so never resident, but counts as live:
-	// the small heap of a server at work is collected half as often for it, and a
-	// large one grows by no more than this.
-	heapBallast = 32 << 20
 )
 
 func newServe() *cobra.Command {
@@ -64,8 +58,6 @@ commands finish, at most ten seconds in all. A second signal ends it at once.`,
 
 // serve runs the server until ctx ends or something it cannot do without fails.
 func serve(ctx context.Context, c *config, logger *slog.Logger, out io.Writer) (err error) {
-	ballast := make([]byte, heapBallast)
-	defer runtime.KeepAlive(ballast)
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	// The port is taken before anything else starts: a second server fails here.
