@@ -11,7 +11,10 @@ import (
 // on its dots and take integers only.
 const serverVersion = "24.10.0"
 
-const streamsServiceName = "event_store.client.streams.streams"
+const (
+	streamsServiceName = "event_store.client.streams.streams"
+	groupsServiceName  = "event_store.client.persistent_subscriptions.persistentsubscriptions"
+)
 
 // featuresService answers the first call on every connection. It lists what
 // works here and nothing else: clients believe it.
@@ -20,17 +23,18 @@ type featuresService struct {
 }
 
 func (featuresService) GetSupportedMethods(context.Context, *shared.Empty) (*serverfeatures.SupportedMethods, error) {
-	method := func(name string, features ...string) *serverfeatures.SupportedMethod {
-		return &serverfeatures.SupportedMethod{ServiceName: streamsServiceName, MethodName: name, Features: features}
+	method := func(service, name string, features ...string) *serverfeatures.SupportedMethod {
+		return &serverfeatures.SupportedMethod{ServiceName: service, MethodName: name, Features: features}
 	}
-	return &serverfeatures.SupportedMethods{
-		EventStoreServerVersion: serverVersion,
-		Methods: []*serverfeatures.SupportedMethod{
-			method("read", "position", "events"),
-			method("append"),
-			method("batchappend", "deadline_duration"),
-			method("delete"),
-			method("tombstone"),
-		},
-	}, nil
+	methods := []*serverfeatures.SupportedMethod{
+		method(streamsServiceName, "read", "position", "events"),
+		method(streamsServiceName, "append"),
+		method(streamsServiceName, "batchappend", "deadline_duration"),
+		method(streamsServiceName, "delete"),
+		method(streamsServiceName, "tombstone"),
+	}
+	for _, name := range []string{"create", "update", "delete", "read", "getinfo", "replayparked", "list", "restartsubsystem"} {
+		methods = append(methods, method(groupsServiceName, name, "stream", "all"))
+	}
+	return &serverfeatures.SupportedMethods{EventStoreServerVersion: serverVersion, Methods: methods}, nil
 }

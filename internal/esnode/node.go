@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/gossip"
+	pb "github.com/EventStore/EventStore-Client-Go/v4/protos/persistent"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/serverfeatures"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -21,6 +22,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 
 	"github.com/g4fagent/g4fagent/internal/esnode/engine"
+	"github.com/g4fagent/g4fagent/internal/esnode/persistent"
 	"github.com/g4fagent/g4fagent/internal/esnode/storage"
 )
 
@@ -164,6 +166,12 @@ func (n *Node) newServer(m *metrics, events *engine.Engine) *grpc.Server {
 		logger:   n.logger,
 		stopping: n.stopping,
 	})
+	hub := persistent.New(persistent.Options{Engine: events, Logger: n.logger})
+	n.serving.Go(func() {
+		<-n.stopping.Done()
+		hub.Close(errStopping)
+	})
+	pb.RegisterPersistentSubscriptionsServer(server, &groupsService{hub: hub, logger: n.logger})
 	serverfeatures.RegisterServerFeaturesServer(server, featuresService{})
 	gossip.RegisterGossipServer(server, newGossipService(n.listener.Addr()))
 	return server

@@ -10,6 +10,8 @@ import (
 // of the errors below where that client lets it be known. It is used by many
 // goroutines at once.
 type Client interface {
+	Groups
+
 	// Append appends to a stream, all or none, and must not repeat what fails.
 	Append(ctx context.Context, stream string, expected Expected, events ...Event) (Receipt, error)
 	// Read reads a stream, or All, once.
@@ -28,13 +30,15 @@ type Client interface {
 var (
 	// ErrConflict is an append whose stream is elsewhere.
 	ErrConflict = errors.New("wrong expected version")
-	// ErrPrecondition is a deletion whose stream is elsewhere, and how a
-	// subscription ends when its stream is closed.
+	// ErrPrecondition is a deletion whose stream is elsewhere, how a subscription
+	// ends when its stream is closed, and a consumer too many.
 	ErrPrecondition = errors.New("failed precondition")
 	// ErrDeleted is any operation on a stream that is closed.
 	ErrDeleted = errors.New("stream deleted")
-	// ErrNotFound is the reading of a stream that is not there.
+	// ErrNotFound is the reading of a stream that is not there, or a group that
+	// is not, and ErrExists the making of one that is.
 	ErrNotFound = errors.New("not found")
+	ErrExists   = errors.New("already exists")
 	// ErrInvalid is a request that can never succeed.
 	ErrInvalid = errors.New("invalid argument")
 	// ErrDeadline is a call that took too long.

@@ -78,6 +78,8 @@ func named(err error) error {
 			kind = conformance.ErrDeleted
 		case esdb.ErrorCodeResourceNotFound:
 			kind = conformance.ErrNotFound
+		case esdb.ErrorCodeResourceAlreadyExists:
+			kind = conformance.ErrExists
 		case esdb.ErrorCodeDeadlineExceeded:
 			kind = conformance.ErrDeadline
 		case esdb.ErrorCodeUnknown:
@@ -180,10 +182,7 @@ func (c client) Subscribe(ctx context.Context, stream string, s conformance.Subs
 		o := esdb.SubscribeToAllOptions{From: inLog(s.From), ResolveLinkTos: s.ResolveLinks}
 		if f := s.Filter; f != nil {
 			o.MaxSearchWindow, o.CheckpointInterval = f.Window, f.Interval
-			o.Filter = &esdb.SubscriptionFilter{Type: esdb.EventFilterType, Prefixes: f.Prefixes, Regex: f.Regex}
-			if f.ByStream {
-				o.Filter.Type = esdb.StreamFilterType
-			}
+			o.Filter = filter(f)
 		}
 		sub, err = c.SubscribeToAll(ctx, o)
 	} else {
@@ -195,6 +194,14 @@ func (c client) Subscribe(ctx context.Context, stream string, s conformance.Subs
 		return nil, named(err)
 	}
 	return subscription{sub}, nil
+}
+
+func filter(f *conformance.Filter) *esdb.SubscriptionFilter {
+	out := &esdb.SubscriptionFilter{Type: esdb.EventFilterType, Prefixes: f.Prefixes, Regex: f.Regex}
+	if f.ByStream {
+		out.Type = esdb.StreamFilterType
+	}
+	return out
 }
 
 type subscription struct{ *esdb.Subscription }

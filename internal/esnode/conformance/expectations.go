@@ -1,7 +1,7 @@
 package conformance
 
 import (
-	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -71,7 +71,7 @@ func conflictsLeaveOne(t *Trial) {
 		var writing sync.WaitGroup
 		for range writers {
 			writing.Go(func() {
-				_, err := t.Append(t.ctx, stream, Expected(round-1), event(fmt.Sprint(round)))
+				_, err := t.Append(t.ctx, stream, Expected(round-1), event(strconv.Itoa(round)))
 				if err == nil {
 					made.Add(1)
 					return

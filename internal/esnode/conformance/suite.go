@@ -18,6 +18,7 @@ func Behaviours() []Behaviour {
 		appends(), expectations(), repetitions(), deletions(), tombstones(),
 		readings(), logReadings(), metadata(), links(),
 		subscriptions(), checkpoints(), handovers(), connections(),
+		groups(), groupAnswers(),
 	)
 }
 

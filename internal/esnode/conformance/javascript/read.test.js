@@ -1,11 +1,11 @@
-// Readings and subscriptions, as the JavaScript client sees them.
+// Readings, subscriptions and groups, as the JavaScript client sees them.
 import assert from "node:assert/strict";
 import { after } from "node:test";
 import {
-  BACKWARDS, END, ErrorType, eventTypeFilter, excludeSystemEvents, FORWARDS, jsonEvent, persistentSubscriptionToStreamSettingsFromDefaults,
-  START, streamNameFilter,
+  BACKWARDS, END, ErrorType, eventTypeFilter, excludeSystemEvents, FORWARDS, jsonEvent, persistentSubscriptionToAllSettingsFromDefaults,
+  persistentSubscriptionToStreamSettingsFromDefaults, START, streamNameFilter,
 } from "@eventstore/db-client";
-import { behaviour, before, client, collect, event, follow, newStream, refused, say, show } from "./rig.js";
+import { behaviour, before, client, collect, event, eventually, follow, newStream, refused, say, show } from "./rig.js";
 
 after(() => client.dispose());
 
@@ -146,11 +146,69 @@ behaviour("a filtered subscription passes checkpoints that lie between its event
   }
 });
 
+behaviour("a group gives, retries, parks and replays events, and goes on where it was", async () => {
+  const stream = newStream(), group = newStream("group");
+  await say(stream, "a", "b", "c");
+  const settings = persistentSubscriptionToStreamSettingsFromDefaults({
+    startFrom: START, checkPointLowerBound: 1, checkPointUpperBound: 1, checkPointAfter: 1,
+  });
+  await client.createPersistentSubscriptionToStream(stream, group, settings);
+  await refused(ErrorType.PERSISTENT_SUBSCRIPTION_EXISTS, client.createPersistentSubscriptionToStream(stream, group, settings), {
+    streamName: stream, groupName: group,
+  });
+  const connect = () => {
+    const subscription = client.subscribeToPersistentSubscriptionToStream(stream, group, { bufferSize: 1 });
+    return Object.assign(follow(subscription), { subscription });
+  };
+  let s = connect();
+  let m = await s.next();
+  assert.deepEqual([m.text, m.resolved.retryCount], ["0:a", 0]);
+  await s.subscription.nack("retry", "once more", m.resolved);
+  m = await s.next();
+  assert.deepEqual([m.text, m.resolved.retryCount], ["0:a", 1]);
+  await s.subscription.ack(m.resolved);
+  m = await s.next();
+  assert.equal(m.text, "1:b");
+  await s.subscription.nack("park", "not now", m.resolved);
+  m = await s.next();
+  assert.equal(m.text, "2:c");
+  await s.subscription.ack(m.resolved);
+  await eventually(async () => {
+    const { stats } = await client.getPersistentSubscriptionToStreamInfo(stream, group);
+    return stats.parkedMessageCount === 1n && stats.lastCheckpointedEventRevision === 2n;
+  });
+  await client.replayParkedMessagesToStream(stream, group);
+  m = await s.next();
+  assert.equal(m.resolved.event.data.text, "b");
+  await s.subscription.ack(m.resolved);
+  await s.close();
+  assert.equal((await client.listPersistentSubscriptionsToStream(stream)).length, 1);
+  await say(stream, "d");
+  s = connect();
+  await s.want("3:d");
+  await client.deletePersistentSubscriptionToStream(stream, group);
+  await s.want(`error ${ErrorType.PERSISTENT_SUBSCRIPTION_DROPPED}`);
+  await refused(ErrorType.PERSISTENT_SUBSCRIPTION_DOES_NOT_EXIST, client.deletePersistentSubscriptionToStream(stream, group), {
+    streamName: stream, groupName: group,
+  });
+});
+
+behaviour("a group of the log gives what its filter wants", async () => {
+  const base = newStream(), group = newStream("group");
+  await client.createPersistentSubscriptionToAll(group, persistentSubscriptionToAllSettingsFromDefaults({ startFrom: END }), {
+    filter: streamNameFilter({ prefixes: [`${base}-yes`] }),
+  });
+  await say(`${base}-no`, "x");
+  await say(`${base}-yes`, "a");
+  const s = follow(client.subscribeToPersistentSubscriptionToAll(group));
+  await s.want("0:a");
+  await s.close();
+  await client.deletePersistentSubscriptionToAll(group);
+});
+
 behaviour("a service that is not there says so, and the client goes on", async () => {
   const stream = newStream();
-  const error = await client
-    .createPersistentSubscriptionToStream(stream, "group", persistentSubscriptionToStreamSettingsFromDefaults())
-    .then(() => undefined, (e) => e);
+  const error = await client.createProjection(newStream("projection"), "fromAll()").then(() => undefined, (e) => e);
   if (error) assert.match(`${error.code} ${error.message}`, /UNIMPLEMENTED/);
   await say(stream, "a");
 });

@@ -73,3 +73,8 @@ export function follow(subscription) {
 }
 
 export const before = (a, b) => a.commit < b.commit || (a.commit === b.commit && a.prepare < b.prepare);
+
+/** Waits for what nobody tells of; the behaviour's own time bounds it. */
+export async function eventually(holds) {
+  while (!(await holds()));
+}

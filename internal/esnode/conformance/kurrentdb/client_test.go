@@ -78,6 +78,8 @@ func named(err error) error {
 			kind = conformance.ErrDeleted
 		case kurrentdb.ErrorCodeResourceNotFound:
 			kind = conformance.ErrNotFound
+		case kurrentdb.ErrorCodeResourceAlreadyExists:
+			kind = conformance.ErrExists
 		case kurrentdb.ErrorCodeDeadlineExceeded:
 			kind = conformance.ErrDeadline
 		case kurrentdb.ErrorCodeUnknown:
@@ -180,10 +182,7 @@ func (c client) Subscribe(ctx context.Context, stream string, s conformance.Subs
 		o := kurrentdb.SubscribeToAllOptions{From: inLog(s.From), ResolveLinkTos: s.ResolveLinks}
 		if f := s.Filter; f != nil {
 			o.MaxSearchWindow, o.CheckpointInterval = f.Window, f.Interval
-			o.Filter = &kurrentdb.SubscriptionFilter{Type: kurrentdb.EventFilterType, Prefixes: f.Prefixes, Regex: f.Regex}
-			if f.ByStream {
-				o.Filter.Type = kurrentdb.StreamFilterType
-			}
+			o.Filter = filter(f)
 		}
 		sub, err = c.SubscribeToAll(ctx, o)
 	} else {
@@ -195,6 +194,14 @@ func (c client) Subscribe(ctx context.Context, stream string, s conformance.Subs
 		return nil, named(err)
 	}
 	return subscription{sub}, nil
+}
+
+func filter(f *conformance.Filter) *kurrentdb.SubscriptionFilter {
+	out := &kurrentdb.SubscriptionFilter{Type: kurrentdb.EventFilterType, Prefixes: f.Prefixes, Regex: f.Regex}
+	if f.ByStream {
+		out.Type = kurrentdb.StreamFilterType
+	}
+	return out
 }
 
 type subscription struct{ *kurrentdb.Subscription }
