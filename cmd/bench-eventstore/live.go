@@ -79,6 +79,7 @@ func (b *bench) live(
 			}
 		})
 	}
+	used := cpuTime()
 	appended, late, err := b.atRate(ctx, node.Addr(), rate)
 	// What is under way arrives, or counts as lost.
 	select {
@@ -89,6 +90,7 @@ func (b *bench) live(
 		err = errors.Join(err, end())
 	}
 	receiving.Wait()
+	used = cpuTime() - used
 	if err != nil {
 		return err
 	}
@@ -100,7 +102,8 @@ func (b *bench) live(
 	p99 := all[len(all)*99/100]
 	b.report.bound(
 		fmt.Sprintf("%d live subscriptions %s, %d appends/s: append to delivery, p99", b.subscriptions, what, rate),
-		fmt.Sprintf("%d appended, %d delivered (p50 %s), %d appends late", appended, len(all), short(all[len(all)/2]), late),
+		fmt.Sprintf("%d appended, %d delivered (p50 %s, CPU %.1f µs), %d appends late",
+			appended, len(all), short(all[len(all)/2]), used.Seconds()*1e6/float64(len(all)), late),
 		p99.Seconds()*1000, 20, "ms",
 	)
 	return nil

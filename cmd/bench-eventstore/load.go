@@ -20,6 +20,7 @@ type operation func(context.Context) (events int, err error)
 // sample is what a load took.
 type sample struct {
 	took    time.Duration
+	cpu     time.Duration // of this process: both ends of a call, and the disk's share
 	events  int
 	latency []time.Duration
 }
@@ -37,7 +38,7 @@ func (s *sample) quantile(q float64) time.Duration {
 // add has the workers repeat their operations for d, all at the same time.
 func (s *sample) add(ctx context.Context, workers []operation, d time.Duration) error {
 	each := make([]sample, len(workers))
-	began := time.Now()
+	began, used := time.Now(), cpuTime()
 	group, loading := errgroup.WithContext(ctx)
 	for i, work := range workers {
 		group.Go(func() error {
@@ -57,6 +58,7 @@ func (s *sample) add(ctx context.Context, workers []operation, d time.Duration) 
 	}
 	err := group.Wait()
 	s.took += time.Since(began)
+	s.cpu += cpuTime() - used
 	for _, e := range each {
 		s.events += e.events
 		s.latency = append(s.latency, e.latency...)

@@ -69,9 +69,11 @@ func met(ok bool) string {
 	return "missed"
 }
 
-// figure is a rate of events, and the latencies of what carried them.
+// figure is a rate of events, the latencies of what carried them, and the CPU time of
+// each event, which does not depend on what else the machine does.
 func figure(s *sample) string {
-	return fmt.Sprintf("%.0f/s (p50 %s, p99 %s)", s.rate(), short(s.quantile(0.5)), short(s.quantile(0.99)))
+	cpu := s.cpu / time.Duration(max(s.events, 1))
+	return fmt.Sprintf("%.0f/s (p50 %s, p99 %s, CPU %.1f µs)", s.rate(), short(s.quantile(0.5)), short(s.quantile(0.99)), cpu.Seconds()*1e6)
 }
 
 func short(d time.Duration) string {

@@ -69,8 +69,10 @@ subfolder log of the data folder, which must be empty or not there: a log is nev
 overwritten. Each file is compared with what the backup says of it. Then the log
 is read once and proved (--verify).
 
-Restore the keys before the server is started, and let it build the read models
-anew: remove the subfolder postgres, or run g4fagent rebuild.
+Before the server is started: restore the keys, and remove the subfolder postgres
+of the data folder (of an external database, everything but the keys). What is in
+it has seen events that the backup may lack; read models and jobs are made anew
+from the log.
 
 Exit code 0: the log is in place. 3: it is damaged. 1: it could not be put in place.`,
 		Example: "  g4fagent eventstore restore /backups/log-2026-01-31 --data-dir /var/lib/g4fagent",
@@ -176,7 +178,7 @@ func (c *backupConfig) restore(ctx context.Context, cmd *cobra.Command, from str
 			return err
 		}
 	}
-	fmt.Fprintln(cmd.OutOrStdout(), "Restore the keys before the server is started, and build the read models anew: g4fagent rebuild.")
+	fmt.Fprintln(cmd.OutOrStdout(), "Before the server is started, restore the keys, and remove the subfolder postgres: it is made anew from the log.")
 	return nil
 }
 

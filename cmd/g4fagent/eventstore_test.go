@@ -78,7 +78,7 @@ func TestEventStoreBackup(t *testing.T) {
 	end()
 	wantProgram(t, 0, "the stopped log", "eventstore", "backup", dead, "--data-dir", dir)
 	wantProgram(t, 0, "The log is whole", "eventstore", "verify", dir)
-	wantProgram(t, 0, "g4fagent rebuild", "eventstore", "restore", live, "--data-dir", other)
+	wantProgram(t, 0, "restore the keys", "eventstore", "restore", live, "--data-dir", other)
 	wantProgram(t, 0, "Checked 20 events", "eventstore", "verify", "--data-dir", other)
 	wantProgram(t, 1, "not a whole backup", "eventstore", "restore", dir, "--data-dir", filepath.Join(folder, "new"))
 	wantProgram(t, 1, "no log in the folder", "eventstore", "verify", folder)
@@ -120,7 +120,7 @@ func TestRestoredServer(t *testing.T) {
 		t.Errorf("the server ended with %d", code)
 	}
 	other := newServer(t)
-	wantProgram(t, 0, "Restore the keys", "eventstore", "restore", backup, "--data-dir", other.dir)
+	wantProgram(t, 0, "restore the keys", "eventstore", "restore", backup, "--data-dir", other.dir)
 	if out, err := exec.CommandContext(t.Context(), "cp", "-a", filepath.Join(s.dir, "keys"), other.dir).CombinedOutput(); err != nil {
 		t.Fatalf("copy the keys: %v: %s", err, out)
 	}
