@@ -13,7 +13,9 @@ import (
 const (
 	// pebbleFormat is Pebble's own format of the files. It is named, not the
 	// newest, so that a new Pebble changes the files only when this line does.
-	// It tells a torn end of the write-ahead log from a damaged middle.
+	// It tells a torn end of the write-ahead log from a damaged middle, except in
+	// the log's last 32 KiB: what rots there after a crash, before the next start,
+	// is taken for torn, and so is what follows it.
 	pebbleFormat = pebble.FormatValueSeparation
 	// cacheSize bounds the blocks kept in memory. What is read most, the log's
 	// end, is in the memtable, so that a small cache serves.
