@@ -51,6 +51,7 @@ type Consumer struct {
 	// The rest belongs to the group's goroutine.
 	held  map[[16]byte][]*delivery
 	count int
+	bytes int
 	total int64
 }
 
@@ -99,7 +100,11 @@ func (c *Consumer) drop(err error) {
 	})
 }
 
-func (c *Consumer) free() bool { return c.count < c.size && len(c.events) < cap(c.events) }
+// free is true when the consumer may have another event: by their number, and
+// by their bytes, which is for the server's sake.
+func (c *Consumer) free() bool {
+	return c.count < c.size && len(c.events) < cap(c.events) && c.bytes < maxWaiting
+}
 
 // take ends deliveries of an event to the consumer, and gives the first.
 func (c *Consumer) take(id [16]byte) *delivery {
@@ -114,6 +119,7 @@ func (c *Consumer) take(id [16]byte) *delivery {
 func (c *Consumer) forget(d *delivery) {
 	d.over = true
 	c.count--
+	c.bytes -= size(d.message.Resolved)
 	id := d.message.id()
 	for i, held := range c.held[id] {
 		if held == d {

@@ -63,6 +63,7 @@ func (g *group) give(c *Consumer, m *message) {
 	}
 	c.held[m.id()] = append(c.held[m.id()], d)
 	c.count++
+	c.bytes += size(m.Resolved)
 	c.total++
 	g.total++
 	g.given = append(g.given, d)

@@ -13,8 +13,8 @@ import (
 	"github.com/g4fagent/g4fagent/internal/esnode/engine"
 )
 
-// maxWaiting bounds the bytes of events that wait for a consumer, beside their
-// number.
+// maxWaiting bounds the bytes of the events that wait for a consumer, and of
+// those that one has, beside their number. One event more may go beyond it.
 const maxWaiting = 16 << 20
 
 // group is one group. Its fields belong to the goroutine that runs it; others
@@ -242,7 +242,7 @@ func (g *group) remove(c *Consumer) {
 		}
 	}
 	clear(c.held)
-	c.count = 0
+	c.count, c.bytes = 0, 0
 }
 
 // expire takes back what consumers have had for too long.
