@@ -3,6 +3,7 @@ package esnode
 import (
 	"context"
 	"log/slog"
+	"net"
 	"testing"
 
 	"google.golang.org/grpc"
@@ -36,4 +37,19 @@ func TestGate(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestIsLoopback(t *testing.T) {
+	t.Parallel()
+	for address, want := range map[string]bool{
+		"127.0.0.1:1": true, "127.9.9.9:1": true, "[::1]:1": true, "0.0.0.0:1": false, "[::]:1": false, "192.0.2.1:1": false,
+	} {
+		a, err := net.ResolveTCPAddr("tcp", address)
+		if err != nil || isLoopback(a) != want {
+			t.Errorf("%s: got %t, %v", address, !want, err)
+		}
+	}
+	if isLoopback(&net.UnixAddr{Name: "/s"}) {
+		t.Error("a socket is an address of a host")
+	}
 }

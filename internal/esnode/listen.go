@@ -44,7 +44,16 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen for the event store: %w", err)
 	}
+	// A name is local only if it is so where it leads to.
+	if local, _ := isLocal(address); local && !isLoopback(l.Addr()) {
+		return nil, errors.Join(fmt.Errorf("%s leads to %s, which other hosts can reach", address, l.Addr()), l.Close())
+	}
 	return l, nil
+}
+
+func isLoopback(a net.Addr) bool {
+	tcp, ok := a.(*net.TCPAddr)
+	return ok && tcp.IP.IsLoopback()
 }
 
 // listenUnix makes a socket that only its owner may connect to.
