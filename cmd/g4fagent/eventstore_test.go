@@ -134,3 +134,19 @@ func TestRestoredServer(t *testing.T) {
 	other.stop()
 	other.fsck()
 }
+
+// With too little disk space a server starts, answers what it can, and says of a
+// write why it is refused.
+func TestStorageFull(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.start()
+	c := s.login()
+	project := c.project()
+	s.stop()
+	s.args = append(s.args, "--min-free-space", "900TiB")
+	s.start()
+	c.send("GET", "/projects/"+project, "").want(t, 200, "")
+	c.send("POST", "/projects", `{"name":"Another"}`).want(t, 503, "storage_full")
+	c.send("GET", "/projects/"+project, "").want(t, 200, "")
+}
