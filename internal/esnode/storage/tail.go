@@ -19,10 +19,13 @@ const (
 // order and without holes. It may hold what is not durable: readers never ask
 // for more than the published head.
 type tail struct {
-	mu     sync.RWMutex
-	events []*Event // with memory of their own; those before start are dropped
-	start  int
-	bytes  uint64
+	mu sync.RWMutex
+	// events have memory of their own. What is in the slice is never changed, since
+	// readers keep parts of it: those before start are dropped with all of it.
+	events  []*Event
+	start   int
+	bytes   uint64 // from start on
+	dropped uint64 // before start
 }
 
 func (t *tail) add(events []*Event) {
@@ -33,18 +36,19 @@ func (t *tail) add(events []*Event) {
 		t.bytes += e.Size()
 	}
 	for n := len(t.events) - t.start; n > 0 && (n > tailEvents || t.bytes > tailBytes); n-- {
-		t.bytes -= t.events[t.start].Size()
-		t.events[t.start] = nil
+		size := t.events[t.start].Size()
+		t.bytes -= size
+		t.dropped += size
 		t.start++
 	}
-	if t.start > tailEvents {
-		t.events = slices.Delete(t.events, 0, t.start)
-		t.start = 0
+	if t.start > tailEvents || t.dropped > tailBytes {
+		t.events = slices.Clone(t.events[t.start:])
+		t.start, t.dropped = 0, 0
 	}
 }
 
 // between gives the events from the first at or after from up to and including
-// to, and false if the tail does not reach back that far.
+// to, and false if the tail does not reach back that far. Nobody may change them.
 func (t *tail) between(from, to uint64) ([]*Event, bool) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
@@ -60,5 +64,5 @@ func (t *tail) between(from, to uint64) ([]*Event, bool) {
 	}
 	first, _ := slices.BinarySearchFunc(held, from, at)
 	last, _ := slices.BinarySearchFunc(held, to+1, at)
-	return slices.Clone(held[first:last]), true
+	return held[first:last:last], true
 }
