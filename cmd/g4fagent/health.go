@@ -51,7 +51,8 @@ func (s *system) showsTheLog(ctx context.Context) bool {
 	there := s.engine.CaughtUp()
 	if !there && s.engine.Status() == nil { // another node applies the events
 		_, err := s.awaiter.Wait(ctx, s.feed.Position(), projectorNames())
-		there = err == nil && ctx.Err() == nil
+		// Only if that is so to its end: this node's engine may just have begun.
+		there = err == nil && ctx.Err() == nil && s.engine.Status() == nil
 	}
 	if there {
 		s.caughtUp.Store(true)
