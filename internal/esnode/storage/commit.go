@@ -84,6 +84,7 @@ func (l *Log) apply(ctx context.Context, decide func(*Tx) error) (tx *Tx, restsO
 		return tx, l.last, err
 	}
 	tx.writeStates()
+	l.unsynced.Add(1)
 	if err := l.applyBatch(tx.batch); err != nil {
 		return tx, 0, err
 	}
@@ -110,7 +111,6 @@ func (l *Log) applyBatch(batch *pebble.Batch) (err error) {
 			err = l.Err()
 		}
 	}()
-	l.unsynced.Add(1)
 	return l.db.ApplyNoSyncWait(batch, pebble.Sync)
 }
 
