@@ -3,7 +3,7 @@ package eventlog_test
 import (
 	"context"
 	"errors"
-	"fmt"
+	"strconv"
 	"sync"
 	"testing"
 
@@ -17,7 +17,7 @@ import (
 // log. What it costs must hardly depend on how many they are.
 func BenchmarkFollowers(b *testing.B) {
 	for _, followers := range []int{1, 4} {
-		b.Run(fmt.Sprint(followers), func(b *testing.B) {
+		b.Run(strconv.Itoa(followers), func(b *testing.B) {
 			log := eventlogtest.Open(b)
 			ctx, cancel := context.WithCancel(b.Context())
 			defer cancel()
