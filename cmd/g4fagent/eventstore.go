@@ -19,6 +19,7 @@ type eventStoreConfig struct {
 	config
 
 	listen, username, passwordFile string
+	maxAppend                      int
 }
 
 func newEventStore() *cobra.Command {
@@ -43,6 +44,7 @@ place again, and proved by the commands below.`,
 	f.StringVar(&c.tlsCert, "tls-cert", "", "certificate file; with --tls-key, serve TLS")
 	f.StringVar(&c.tlsKey, "tls-key", "", "key file of the certificate")
 	f.Var(spaceFlag{&c.minFree}, "min-free-space", spaceUsage)
+	f.IntVar(&c.maxAppend, "max-append-size", 0, "bytes that one append may have, at most 16777216 (default 1048576)")
 	f.StringVar(&c.logFormat, "log-format", "text", "text or json")
 	f.StringVar(&c.logLevel, "log-level", "info", "debug, info, warn or error")
 	cmd.AddCommand(newBackup(), newRestore(), newVerify(), newCopy())
@@ -54,7 +56,7 @@ func (c *eventStoreConfig) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	o := esnode.Options{Dir: filepath.Join(c.dataDir, "log"), Listen: c.listen, Username: c.username, Floor: c.minFree, Logger: logger}
+	o := esnode.Options{Dir: filepath.Join(c.dataDir, "log"), Listen: c.listen, Username: c.username, Floor: c.minFree, MaxAppendBytes: c.maxAppend, Logger: logger}
 	if c.passwordFile != "" {
 		secret, err := os.ReadFile(c.passwordFile)
 		if err != nil {
