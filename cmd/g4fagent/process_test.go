@@ -1,11 +1,11 @@
 package main_test
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -14,6 +14,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -26,9 +28,17 @@ import (
 
 var binary string
 
+// atATime is how many tests run at a time: most wait for other processes.
+const atATime = 4
+
 func TestMain(m *testing.M) { os.Exit(build(m)) }
 
 func build(m *testing.M) int {
+	flag.Parse()
+	if err := flag.Set("test.parallel", strconv.Itoa(max(atATime, runtime.GOMAXPROCS(0)))); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	dir, err := os.MkdirTemp("", "g4fagent-test")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -355,47 +365,4 @@ func (c *client) session(project string) string {
 
 func text(s string) map[string]any {
 	return map[string]any{"role": "user", "content": []map[string]string{{"type": "text", "text": s}}}
-}
-
-// frame is one server-sent event.
-type frame struct{ id, event, data string }
-
-// stream opens an event stream; frames ends with it.
-func (c *client) stream(ctx context.Context, path, lastID string) (<-chan frame, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.server.url+path, nil)
-	if err != nil {
-		return nil, err
-	}
-	if lastID != "" {
-		req.Header.Set("Last-Event-ID", lastID)
-	}
-	res, err := c.ask(req) //nolint:bodyclose // whoever reads the frames closes it
-	if err != nil {
-		return nil, err
-	}
-	if res.StatusCode != http.StatusOK {
-		return nil, errors.Join(fmt.Errorf("stream answered %d", res.StatusCode), res.Body.Close())
-	}
-	frames := make(chan frame, 1024)
-	go func() {
-		defer close(frames)
-		defer func() { _ = res.Body.Close() }()
-		var f frame
-		for lines := bufio.NewScanner(res.Body); lines.Scan(); {
-			switch name, value, _ := strings.Cut(lines.Text(), ": "); {
-			case lines.Text() == "":
-				if f.event != "" {
-					frames <- f
-				}
-				f = frame{}
-			case name == "id":
-				f.id = value
-			case name == "event":
-				f.event = value
-			case name == "data":
-				f.data = value
-			}
-		}
-	}()
-	return frames, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/g4fagent/g4fagent/internal/postgres"
 	"github.com/g4fagent/g4fagent/internal/postgres/postgrestest"
@@ -32,6 +33,31 @@ func agree(t *testing.T, db *postgres.DB, value string) *postgres.Agreement {
 	}
 	return a
 }
+
+// awaitHolders waits until the sessions that hold agreements are as they should.
+func awaitHolders(t *testing.T, db *postgres.DB, what string, are func(sessions []int32) bool) (sessions []int32) {
+	t.Helper()
+	poll := time.NewTicker(5 * time.Millisecond)
+	defer poll.Stop()
+	late := time.After(patient)
+	for {
+		if err := db.Pool().QueryRow(t.Context(), `
+			select array_agg(pid) from pg_locks where locktype = 'advisory' and objsubid = 2
+			and database = (select oid from pg_database where datname = current_database())`).Scan(&sessions); err != nil {
+			t.Fatal(err)
+		}
+		if are(sessions) {
+			return sessions
+		}
+		select {
+		case <-poll.C:
+		case <-late:
+			t.Fatalf("%v hold an agreement; waited in vain until %s", sessions, what)
+		}
+	}
+}
+
+func none(sessions []int32) bool { return len(sessions) == 0 }
 
 func TestAgree(t *testing.T) {
 	t.Parallel()
@@ -65,17 +91,11 @@ func TestAgree(t *testing.T) {
 		t.Parallel()
 		db := postgrestest.Open(t)
 		end := hold(t, agree(t, db, "one"))
+		before := awaitHolders(t, db, "one does", func(sessions []int32) bool { return len(sessions) == 1 })
 		kick(t, db)
-		held := func() (n int) {
-			if err := db.Pool().QueryRow(t.Context(), `
-				select count(*) from pg_locks where locktype = 'advisory' and objsubid = 2
-				and database = (select oid from pg_database where datname = current_database())`).Scan(&n); err != nil {
-				t.Fatal(err)
-			}
-			return n
-		}
-		for until := t.Context(); held() != 1 && until.Err() == nil; {
-		}
+		awaitHolders(t, db, "another session does", func(sessions []int32) bool {
+			return len(sessions) == 1 && sessions[0] != before[0]
+		})
 		if _, err := db.Agree(t.Context(), "catalogue", "two"); !errors.Is(err, postgres.ErrDisagreement) {
 			t.Errorf("another value: %v", err)
 		}
@@ -89,6 +109,7 @@ func TestAgree(t *testing.T) {
 		db := postgrestest.Open(t)
 		a := agree(t, db, "one")
 		kick(t, db)
+		awaitHolders(t, db, "nobody does", none)
 		end := hold(t, agree(t, db, "two"))
 		if err := a.Hold(t.Context()); !errors.Is(err, postgres.ErrDisagreement) {
 			t.Errorf("held on: %v", err)
