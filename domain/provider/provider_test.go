@@ -3,6 +3,8 @@ package provider_test
 import (
 	"testing"
 
+	"pgregory.net/rapid"
+
 	"github.com/g4fagent/g4fagent/domain/provider"
 	"github.com/g4fagent/g4fagent/eventschema"
 	"github.com/g4fagent/g4fagent/internal/spec"
@@ -33,5 +35,39 @@ func TestEachAskingIsAFact(t *testing.T) {
 			Then(eventschema.ProviderScanned{ProviderID: "ollama", Reachable: true})
 		given(t).When(test(eventschema.ProviderTested{ProviderID: "ollama", OK: true, LatencyMS: 1, Reason: "x"})).
 			Then(eventschema.ProviderTested{ProviderID: "ollama", OK: true, LatencyMS: 1})
+	})
+}
+
+// Whatever came of asking, and whatever came of it before: it is recorded once,
+// as it was, and has a reason only when it went wrong.
+func TestEveryAskingIsRecorded(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(rt *rapid.T) {
+		var s provider.State
+		for i := range rapid.IntRange(1, 10).Draw(rt, "askings") {
+			well, reason := rapid.Bool().Draw(rt, "well"), rapid.String().Draw(rt, "reason")
+			kept := reason
+			if well {
+				kept = ""
+			}
+			scanned := eventschema.ProviderScanned{ProviderID: "ollama", Reachable: well, Reason: reason}
+			tested := eventschema.ProviderTested{ProviderID: "ollama", ModelID: "m", OK: well, LatencyMS: int64(i), Reason: reason}
+			var events []event
+			var err error
+			var want event
+			if rapid.Bool().Draw(rt, "scan") {
+				events, err = s.Scanned(scanned)
+				scanned.Reason = kept
+				want = scanned
+			} else {
+				events, err = s.Tested(tested)
+				tested.Reason = kept
+				want = tested
+			}
+			if err != nil || len(events) != 1 || events[0] != want {
+				rt.Fatalf("recorded %+v, %v; want %+v", events, err, want)
+			}
+			s = s.Evolve(events[0], int64(i))
+		}
 	})
 }
