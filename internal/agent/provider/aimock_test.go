@@ -165,7 +165,7 @@ func TestAimockRefuses(t *testing.T) {
 
 func TestAimockStreamsAsItGoesAndStopsWhenItIsLeft(t *testing.T) {
 	t.Parallel()
-	const delay = 30 * time.Millisecond
+	const delay = 300 * time.Millisecond // a busy machine stalls for less
 	s := aimocktest.Start(t, aimocktest.Options{Reply: strings.Repeat("word ", 1000), ChunkSize: 5, ChunkDelay: delay})
 	for _, name := range []string{"openai", "anthropic"} {
 		ctx, cancel := context.WithCancel(t.Context())
