@@ -167,7 +167,7 @@ func (c *Catalogue) Encode(ev Event, s Sealer) (Stored, error) {
 }
 
 // Decode reads a stored event of any version it ever had. A field whose key was
-// destroyed reads as its placeholder, "[erased]" if it declares no other.
+// destroyed reads as "[erased]", or as what it declares to read as then.
 func (c *Catalogue) Decode(st Stored, s Sealer) (Event, error) {
 	e, ok := c.byName[st.Name]
 	if !ok {

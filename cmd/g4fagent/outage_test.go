@@ -86,6 +86,23 @@ func (p *posted) settle(t *testing.T, c *client, session string) {
 	p.verify(t, c, session)
 }
 
+// outlived waits until everything goes on, which what was away is back for, ends
+// the writers, and compares; the server is stopped then.
+func (p *posted) outlived(t *testing.T, c *client, session, check string, end func()) {
+	t.Helper()
+	s := c.server
+	began, before := time.Now(), p.count()
+	eventually(t, "commands are taken again", func() bool { return p.count() > before })
+	eventually(t, "the server is ready again", func() bool { return s.beside("/readyz") == http.StatusOK && c.check(check) == "" })
+	t.Logf("everything is well %s after %s is back", time.Since(began).Round(time.Millisecond), check)
+	end()
+	p.settle(t, c, session)
+	if code := s.stop(); code != 0 {
+		t.Errorf("SIGTERM: exit code %d", code)
+	}
+	s.fsck()
+}
+
 func (p *posted) count() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -161,16 +178,7 @@ func TestTheEventStoreIsAway(t *testing.T) {
 	})
 	<-back
 	log.start()
-	began, before := time.Now(), p.count()
-	eventually(t, "commands are taken again", func() bool { return p.count() > before })
-	eventually(t, "the server is ready again", func() bool { return s.beside("/readyz") == http.StatusOK && c.check("event_log") == "" })
-	t.Logf("%s after the event store was back everything was well", time.Since(began).Round(time.Millisecond))
-	end()
-	p.settle(t, c, session)
-	if code := s.stop(); code != 0 {
-		t.Errorf("SIGTERM: exit code %d", code)
-	}
-	s.fsck()
+	p.outlived(t, c, session, "event_log", end)
 }
 
 // While Postgres is away commands are durable all the same; when it is back the
@@ -200,16 +208,7 @@ func TestPostgresIsAway(t *testing.T) {
 	}
 	<-back
 	way.set(false)
-	began, before := time.Now(), p.count()
-	eventually(t, "commands are taken", func() bool { return p.count() > before })
-	eventually(t, "the server is ready again", func() bool { return s.beside("/readyz") == http.StatusOK && c.check("postgres") == "" })
-	t.Logf("%s after Postgres was back everything was well", time.Since(began).Round(time.Millisecond))
-	end()
-	p.settle(t, c, session)
-	if code := s.stop(); code != 0 {
-		t.Errorf("SIGTERM: exit code %d", code)
-	}
-	s.fsck()
+	p.outlived(t, c, session, "postgres", end)
 }
 
 // A managed Postgres that is killed is started again.
@@ -233,13 +232,7 @@ func TestTheManagedPostgresIsKilled(t *testing.T) {
 			return err == nil && next != pid && c.check("postgres") == ""
 		})
 	}
-	end()
-	eventually(t, "the server is ready", func() bool { return s.beside("/readyz") == http.StatusOK })
-	p.settle(t, c, session)
-	if code := s.stop(); code != 0 {
-		t.Errorf("SIGTERM: exit code %d", code)
-	}
-	s.fsck()
+	p.outlived(t, c, session, "postgres", end)
 }
 
 func (s *server) postmaster() int {

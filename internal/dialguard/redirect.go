@@ -51,7 +51,7 @@ func (p Policy) checkRedirect(req *http.Request, via []*http.Request) error {
 // dropBody takes away the body that a 307 or 308 would repeat.
 func dropBody(req *http.Request) {
 	if req.Body != nil {
-		_ = req.Body.Close()
+		_ = req.Body.Close() // nothing of it is sent
 	}
 	req.Body, req.GetBody, req.ContentLength = nil, nil, 0
 }

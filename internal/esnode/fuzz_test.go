@@ -285,7 +285,7 @@ func FuzzRead(f *testing.F) {
 	f.Fuzz(func(t *testing.T, input []byte) {
 		var r streams.ReadReq
 		if proto.Unmarshal(input, &r) != nil {
-			t.Skip("not a message, which gRPC refuses")
+			return // not a message: gRPC refuses it before it comes here
 		}
 		c := newCall(t)
 		ctx, cancel := context.WithCancel(c.ctx)

@@ -70,7 +70,7 @@ func (x *exchange) Flush() {
 	} else {
 		x.extend()
 	}
-	_ = x.control.Flush()
+	_ = x.control.Flush() // a client that is gone shows in the next write
 }
 
 // Hijack hands the connection over, to a WebSocket for instance.

@@ -57,7 +57,7 @@ func (l *serverLog) Write(p []byte) (int, error) {
 		l.rotate()
 	}
 	if l.file != nil {
-		n, _ := l.file.Write(p)
+		n, _ := l.file.Write(p) // see above
 		l.size += int64(n)
 	}
 	return len(p), nil
@@ -65,13 +65,13 @@ func (l *serverLog) Write(p []byte) (int, error) {
 
 func (l *serverLog) rotate() {
 	if l.file != nil {
-		_ = l.file.Close()
+		_ = l.file.Close() // written lines are the kernel's by now
 		l.file = nil
 	}
 	if err := os.Rename(l.path, l.path+".1"); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		_ = os.Truncate(l.path, 0) // the bound holds, whatever happens to the older lines
 	}
-	_ = l.open()
+	_ = l.open() // without a file the last lines are remembered still, and the next write tries again
 }
 
 func (l *serverLog) remember(p []byte) {

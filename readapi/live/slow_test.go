@@ -23,7 +23,7 @@ func TestASilentStreamSaysThatItLives(t *testing.T) {
 		b := newBook(t)
 		hubOn(b, eventschematest.Sealer{}, many)
 		slow := func(context.Context) error {
-			time.Sleep(2 * time.Second) // the check's own bound
+			<-time.After(2 * time.Second) // the check's own bound, by the bubble's clock
 			return nil
 		}
 		c := follow(t.Context(), live.Stream{Hub: b.hub, User: "u", Check: slow})
@@ -31,7 +31,7 @@ func TestASilentStreamSaysThatItLives(t *testing.T) {
 		comments := func() int { return strings.Count(c.text(), ": keep-alive\n\n") }
 		for range 20 {
 			before := comments()
-			time.Sleep(15 * time.Second)
+			<-time.After(15 * time.Second)
 			synctest.Wait()
 			if comments() == before {
 				t.Fatal("15 s without a word")

@@ -151,7 +151,7 @@ func (c *call) roundTrip(req *http.Request, next func(*http.Request) (*http.Resp
 	}
 	res.Body = newBody(c, res.Body)
 	if err := c.accept(res); err != nil {
-		_ = res.Body.Close()
+		_ = res.Body.Close() // what is wrong with the response is the error
 		return nil, err
 	}
 	return res, nil

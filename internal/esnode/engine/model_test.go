@@ -156,7 +156,7 @@ func (m *model) delete(t *rapid.T) {
 
 func (m *model) tombstone(t *rapid.T) {
 	if rapid.IntRange(0, 4).Draw(t, "rarely") > 0 {
-		t.Skip("closed streams are dull")
+		return // closed streams are dull
 	}
 	name, s := m.stream(t)
 	expected := expectation(t, s)

@@ -184,8 +184,8 @@ func (m *model) readAllBack(t *rapid.T) {
 
 // span draws a stream that has events and a range of its revisions.
 func (m *model) span(t *rapid.T) (name string, low, high uint64) {
-	if len(m.states) == 0 {
-		t.Skip("no stream yet")
+	for len(m.events) == 0 {
+		m.commit(t)
 	}
 	name = string(rapid.SampledFrom(m.events).Draw(t, "event").Stream)
 	last := uint64(m.state(name).Last)

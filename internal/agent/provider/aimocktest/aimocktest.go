@@ -111,7 +111,7 @@ func (s *Server) start(ctx context.Context, program, folder string, opts Options
 		return err
 	}
 	go func() {
-		_ = s.cmd.Wait()
+		_ = s.cmd.Wait() // ProcessState tells how it ended
 		close(s.exited)
 	}()
 	return s.awaitReady(ready)
@@ -137,13 +137,13 @@ func (s *Server) awaitReady(ready <-chan string) error {
 // It may be called more than once.
 func (s *Server) Stop() {
 	s.stop.Do(func() {
-		_ = s.stdin.Close()
+		_ = s.stdin.Close() // it may have ended by itself
 		timeout := time.NewTimer(stopTimeout)
 		defer timeout.Stop()
 		select {
 		case <-s.exited:
 		case <-timeout.C:
-			_ = s.cmd.Process.Kill()
+			_ = s.cmd.Process.Kill() // it may have ended just now
 			<-s.exited
 		}
 	})
