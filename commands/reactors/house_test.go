@@ -225,6 +225,20 @@ func (h *house) jobs() map[string]int {
 	return counts
 }
 
+// startedBefore counts the runs that the queue started before a session's first.
+func (h *house) startedBefore(session string) (n int) {
+	h.t.Helper()
+	err := h.db.Pool().QueryRow(h.t.Context(), `
+		select count(*) from river.river_job
+		 where kind = 'execute_run' and attempted_at < (
+		       select min(attempted_at) from river.river_job where kind = 'execute_run' and args ->> 'stream' = 'session-' || $1)`,
+		session).Scan(&n)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return n
+}
+
 // until polls for what only Postgres knows.
 func (h *house) until(what string, holds func() bool) {
 	h.t.Helper()
