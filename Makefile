@@ -7,7 +7,7 @@ BIN   := $(CURDIR)/.bin
 TOOLS := $(BIN)/.tools-$(shell sha256sum tools/go.sum 2>/dev/null | cut -c1-12)
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: help run test check bench bench-eventstore generate fmt lint setup compose clean build client conformance
+.PHONY: help run test check bench bench-eventstore generate fmt lint contract setup compose clean build client conformance
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -45,6 +45,9 @@ lint: $(TOOLS) ## check style, directions of imports and purity
 
 setup: ## install what is missing: Postgres (Debian, as root or with sudo)
 	@scripts/setup.sh
+
+contract: $(TOOLS) ## check that the API breaks nothing that was released
+	@$(BIN)/oasdiff breaking --fail-on WARN api/released.yaml api/openapi.yaml
 
 client: build ## check a TypeScript client made from the document against the server
 	@scripts/client.sh $(BIN)/g4fagent
