@@ -58,8 +58,21 @@ func openSocketDir(data string) (*socketDir, error) {
 	return &socketDir{dir: dir}, nil
 }
 
-func (s *socketDir) dial(ctx context.Context, name string) (net.Conn, error) {
-	return (&net.Dialer{}).DialContext(ctx, "unix", fmt.Sprintf("/proc/self/fd/%d/%s", s.dir.Fd(), name))
+// dial may be called at any time: a pool that is closed still asks the server to
+// cancel what it left. The folder stays open meanwhile, so that its number is not
+// another file's.
+func (s *socketDir) dial(ctx context.Context, name string) (conn net.Conn, err error) {
+	folder, err := s.dir.SyscallConn()
+	if err != nil {
+		return nil, fmt.Errorf("dial the managed server: %w", err)
+	}
+	held := folder.Control(func(fd uintptr) {
+		conn, err = (&net.Dialer{}).DialContext(ctx, "unix", fmt.Sprintf("/proc/self/fd/%d/%s", fd, name))
+	})
+	if held != nil {
+		return nil, fmt.Errorf("dial the managed server: its folder: %w", net.ErrClosed)
+	}
+	return conn, err
 }
 
 func (s *socketDir) close() error { return s.dir.Close() }

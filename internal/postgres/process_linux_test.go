@@ -1,9 +1,12 @@
 package postgres
 
 import (
+	"errors"
 	"fmt"
+	"net"
 	"os"
 	"runtime"
+	"sync"
 	"syscall"
 	"testing"
 )
@@ -42,5 +45,30 @@ func TestServerOutlivesTheThreadThatOpenedIt(t *testing.T) {
 	}
 	if n := db.server.restarts.Load(); n != 0 {
 		t.Errorf("%d restarts", n)
+	}
+}
+
+func TestDiallingWhileTheSocketsFolderIsClosed(t *testing.T) {
+	t.Parallel()
+	dir, err := openSocketDir(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	dialled, closed := make(chan struct{}), make(chan error, 1)
+	go func() {
+		<-dialled
+		closed <- dir.close()
+	}()
+	for once := sync.OnceFunc(func() { close(dialled) }); ; once() {
+		_, err := dir.dial(t.Context(), socketName)
+		if errors.Is(err, net.ErrClosed) {
+			break
+		}
+		if !errors.Is(err, os.ErrNotExist) { // nobody listens there
+			t.Fatalf("got %v", err)
+		}
+	}
+	if err := <-closed; err != nil {
+		t.Error(err)
 	}
 }
