@@ -266,12 +266,12 @@ func (b *batch) write(id [16]byte, a *openAppend) {
 	}
 	b.running++
 	turn := make(chan struct{})
-	decided := sync.OnceFunc(func() { close(turn) })
+	queued := sync.OnceFunc(func() { close(turn) })
 	go func() {
 		defer func() { b.finished <- a.held }()
-		defer decided()
+		defer queued()
 		defer a.stop()
-		receipt, err := b.append(a, decided)
+		receipt, err := b.append(a, queued)
 		if err != nil {
 			b.refuse(a.batchReply, err)
 			return
@@ -282,9 +282,9 @@ func (b *batch) write(id [16]byte, a *openAppend) {
 	<-turn
 }
 
-func (b *batch) append(a *openAppend, decided func()) (receipt engine.Receipt, err error) {
+func (b *batch) append(a *openAppend, queued func()) (receipt engine.Receipt, err error) {
 	defer recovered(a.ctx, b.service.logger, streams.Streams_BatchAppend_FullMethodName, &err)
-	return b.service.engine.AppendInTurn(a.ctx, a.request.append, decided)
+	return b.service.engine.AppendInTurn(a.ctx, a.request.append, queued)
 }
 
 // settle waits for what is being written.

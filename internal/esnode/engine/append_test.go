@@ -2,8 +2,11 @@ package engine_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/g4fagent/g4fagent/internal/esnode/engine"
 	"github.com/g4fagent/g4fagent/internal/esnode/storage"
@@ -161,6 +164,36 @@ func TestRepetition(t *testing.T) {
 		r.restart()
 		if again := r.mustAppend("s", engine.Any, 1); again == first {
 			t.Fatal("it was remembered")
+		}
+	})
+
+	t.Run("at the same time is recognised, and nothing is there twice", func(t *testing.T) {
+		t.Parallel()
+		for name, expected := range map[string]engine.Expected{"exact": engine.NoStream, "any": engine.Any} {
+			r := newRig(t)
+			hold, release := make(chan struct{}), make(chan struct{})
+			var group errgroup.Group
+			group.Go(func() error {
+				return r.log.Commit(r.ctx, func(*storage.Tx) error { close(hold); <-release; return nil })
+			})
+			<-hold
+			receipts := make([]engine.Receipt, 16)
+			for i := range receipts {
+				group.Go(func() (err error) {
+					receipts[i], err = r.append("s", expected, 1, 2)
+					return err
+				})
+			}
+			close(release)
+			if err := group.Wait(); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			if first := receipts[0]; first.Revision != 1 || slices.ContainsFunc(receipts, func(r engine.Receipt) bool { return r != first }) {
+				t.Errorf("%s: got %v", name, receipts)
+			}
+			if s, err := r.log.Stream(r.ctx, "s"); err != nil || s.Last != 1 {
+				t.Errorf("%s: the stream is at %d, %v", name, s.Last, err)
+			}
 		}
 	})
 

@@ -31,16 +31,15 @@ func (e *Engine) Append(ctx context.Context, a Append) (Receipt, error) {
 }
 
 // AppendInTurn is Append for a caller that has several appends under way at
-// once and wants them decided in its own order. It calls decided, which must
+// once and wants them decided in its own order. It calls queued, which must
 // not block, as soon as every append that begins from then on comes after this
-// one, and goes on to wait for the disk. It need not call it if it fails.
-func (e *Engine) AppendInTurn(ctx context.Context, a Append, decided func()) (Receipt, error) {
+// one. It need not call it if it fails.
+func (e *Engine) AppendInTurn(ctx context.Context, a Append, queued func()) (Receipt, error) {
 	if err := e.checkAppend(a); err != nil {
 		return Receipt{}, err
 	}
 	var receipt Receipt
-	err := e.log.Commit(ctx, func(tx *storage.Tx) error {
-		defer decided() // the next one waits for the lock that this runs under
+	err := e.log.CommitInTurn(ctx, queued, func(tx *storage.Tx) error {
 		s, err := writable(tx, a.Stream)
 		if err != nil {
 			return err
@@ -208,7 +207,7 @@ func (e *Engine) write(tx *storage.Tx, s target, events []storage.NewEvent) (r R
 		s.Last++
 		r = Receipt{Revision: s.Last, Position: tx.Put(s.name, uint64(s.Last), &events[i])}
 	}
-	tx.OnApplied(func() { e.recent.add(s.name, s.Last, events) })
+	tx.OnAccepted(func() { e.recent.add(s.name, s.Last, events) })
 	tx.PutStream(s.name, s.Stream)
 	return r
 }

@@ -22,6 +22,6 @@
 //
 // Pebble shows a batch before its write-ahead log is synced. The published head
 // is the last position known to be synced, and nothing beyond it is ever shown:
-// not to readers, not to subscribers, and no reply rests on it. Concurrent
-// commits share one sync.
+// not to readers, not to subscribers, and no reply rests on it. One goroutine
+// decides and writes; the commits that come during a sync are its next batch.
 package storage

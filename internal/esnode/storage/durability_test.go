@@ -79,6 +79,12 @@ func (d *disk) set(held, failing bool) {
 	d.cond.Broadcast()
 }
 
+func (d *disk) count() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.syncs
+}
+
 // awaitSync waits until a sync is being held up.
 func (d *disk) awaitSync() {
 	d.mu.Lock()
@@ -186,31 +192,29 @@ func TestDurability(t *testing.T) {
 		const n = 50
 		d.set(true, false)
 		var commits []<-chan error
-		var decided sync.WaitGroup
-		decided.Add(n)
-		for i := range n {
+		commit := func(i int) {
 			commits = append(commits, start(func() error {
 				return log.Commit(context.Background(), func(tx *storage.Tx) error {
-					defer decided.Done()
 					tx.Put(fmt.Sprint("s", i), 0, eventOf("s", 0))
 					return nil
 				})
 			}))
 		}
+		before := d.count()
+		commit(0)
 		d.awaitSync()
-		decided.Wait()
+		for i := range n {
+			commit(i)
+		}
+		eventually(t, "all to wait", func() bool { return log.Waiting() == n })
 		d.set(false, false)
 		for _, c := range commits {
 			if err := wantEnd(t, "a commit", c); err != nil {
 				t.Fatal(err)
 			}
 		}
-		// One was held up, the rest gathered behind it. The last of them may have
-		// come to Pebble only when the gate was open.
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		if d.syncs > n/5 {
-			t.Errorf("%d commits took %d syncs", n, d.syncs)
+		if syncs := d.count() - before; syncs != 2 {
+			t.Errorf("%d commits took %d syncs, want one that was held up and one for all that gathered behind it", n+1, syncs)
 		}
 	})
 

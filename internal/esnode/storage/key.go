@@ -32,9 +32,9 @@ func eventKeyPosition(key []byte) (uint64, error) {
 
 // The name's length stands before it, so that a stream whose name begins with
 // another's does not lie within the other's range.
-func indexKeyLen(name string) int { return 1 + 4 + len(name) + 8 }
+func indexKeyLen[S ~string | ~[]byte](name S) int { return 1 + 4 + len(name) + 8 }
 
-func appendIndexKey(dst []byte, name string, revision uint64) []byte {
+func appendIndexKey[S ~string | ~[]byte](dst []byte, name S, revision uint64) []byte {
 	dst = append(dst, indexPrefix)
 	dst = binary.BigEndian.AppendUint32(dst, uint32(len(name)))
 	dst = append(dst, name...)

@@ -60,10 +60,10 @@ type Log struct {
 	logger *slog.Logger
 	notify func(Committed)
 
-	head   *head
-	writer sync.Mutex // holding it is the right to write
-	next   uint64     // the next event's position; the writer's
-	last   uint64     // the last applied event's position; the writer's
+	head    *head
+	commits chan *commit // to the writer
+	next    uint64       // the next event's position; the writer's
+	last    uint64       // the last accepted event's position; the writer's
 
 	states states
 	tail   tail
@@ -99,17 +99,19 @@ func Open(o Options) (*Log, error) {
 	}
 	l.opened.Store(true)
 	l.running.Go(func() { l.head.broadcast(l.stop) })
+	l.running.Go(func() { l.write(l.stop) })
 	return l, nil
 }
 
 func newLog(o Options) *Log {
 	l := &Log{
-		now:    o.Now,
-		logger: o.Logger,
-		notify: o.OnCommit,
-		stop:   make(chan struct{}),
-		states: newStates(),
-		space:  &space{fs: o.FS, dir: o.Dir, floor: o.Floor, logger: o.Logger},
+		now:     o.Now,
+		logger:  o.Logger,
+		notify:  o.OnCommit,
+		stop:    make(chan struct{}),
+		commits: make(chan *commit, groupCommits),
+		states:  newStates(),
+		space:   &space{fs: o.FS, dir: o.Dir, floor: o.Floor, logger: o.Logger},
 	}
 	l.failure.done = make(chan struct{})
 	if l.now == nil {
@@ -192,10 +194,7 @@ func (l *Log) writeFormat() error {
 	batch := l.db.NewBatch()
 	err = batch.Set(formatKey, binary.BigEndian.AppendUint32(nil, formatVersion), nil)
 	if err == nil {
-		err = l.applyBatch(batch)
-	}
-	if err == nil {
-		err = l.syncBatch(batch)
+		err = l.apply(batch)
 	}
 	if err != nil {
 		return fmt.Errorf("write the store's format: %w", err)

@@ -52,7 +52,7 @@ func TestFloor(t *testing.T) {
 // eventually repeats what must come to hold.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	tick := time.NewTicker(10 * time.Millisecond)
+	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for deadline := time.After(bound); !holds(); {
 		select {
