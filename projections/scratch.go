@@ -17,8 +17,6 @@ var ErrBusy = errors.New("another comparison or rebuild of read models is under 
 
 const (
 	scratchSchema = "projection_scratch"
-	// scratchPage is how many events one scratch transaction takes.
-	scratchPage = 500
 	// approaches is how often a replay follows a live read model before it makes
 	// the engine wait: what is left by then takes a batch or two.
 	approaches = 8
@@ -33,7 +31,6 @@ type scratch struct {
 	conn    *pgx.Conn // its own: the search path leads to the scratch tables
 	members []*member
 	at      map[*member]eventlog.Position
-	sending chan error // what becomes of the batch under way; nil while there is none
 }
 
 func (e *Engine) newScratch(ctx context.Context, projectors []*Projector) (_ *scratch, err error) {
@@ -97,166 +94,6 @@ func (s *scratch) close(ctx context.Context) error {
 
 // names are the projectors' names.
 func (s *scratch) names() []string { return newRoster(s.members...).names }
-
-// replay moves each member to its position in to, which every member has. The
-// log is read, its events are made statements, and Postgres runs them, all three
-// at the same time.
-func (s *scratch) replay(ctx context.Context, to map[string]eventlog.Position) (err error) {
-	from, some := s.start(to)
-	if !some {
-		return nil
-	}
-	reading := s.read(ctx, from)
-	defer func() {
-		reading.stop()
-		err = errors.Join(err, s.sent())
-	}()
-	for some {
-		p := <-reading.page
-		if p.err != nil {
-			return p.err
-		}
-		if p.more {
-			reading = s.read(ctx, p.next)
-		}
-		if err := s.apply(ctx, p.records, to); err != nil {
-			return err
-		}
-		for _, m := range s.members { // neither the page's end nor the aim need be an event
-			reached := p.next
-			if aim := to[m.projector.Name]; aim.Less(reached) {
-				reached = aim
-			}
-			if s.at[m].Less(reached) {
-				s.at[m] = reached
-			}
-		}
-		if _, some = s.start(to); !p.more {
-			break
-		}
-	}
-	if m := s.short(to); m != nil {
-		return fmt.Errorf("%s is at %s: %w", m.projector.Name, to[m.projector.Name], ErrAheadOfLog)
-	}
-	return nil
-}
-
-// page is a part of the log, and where the next one begins.
-type page struct {
-	records []eventlog.Record
-	next    eventlog.Position
-	more    bool
-	err     error
-}
-
-// reading is a page on its way, while the one before is applied.
-type reading struct {
-	page   <-chan page
-	done   <-chan struct{}
-	cancel context.CancelFunc
-}
-
-// stop gives up on the page; nothing is being read when it returns.
-func (r reading) stop() {
-	r.cancel()
-	<-r.done
-}
-
-func (s *scratch) read(ctx context.Context, from eventlog.Position) reading {
-	ctx, cancel := context.WithCancel(ctx)
-	read, done := make(chan page, 1), make(chan struct{})
-	go func() {
-		defer close(done)
-		defer cancel()
-		var p page
-		p.records, p.next, p.more, p.err = s.engine.options.Log.ReadAll(ctx, from, scratchPage)
-		if p.err != nil {
-			p.err = fmt.Errorf("read the log after %s: %w", from, p.err)
-		}
-		read <- p
-	}()
-	return reading{read, done, cancel}
-}
-
-// start is the earliest position of the members that are not there yet.
-func (s *scratch) start(to map[string]eventlog.Position) (from eventlog.Position, some bool) {
-	for _, m := range s.members {
-		if at := s.at[m]; at.Less(to[m.projector.Name]) && (!some || at.Less(from)) {
-			from, some = at, true
-		}
-	}
-	return from, some
-}
-
-// short is a member that the log was too short for.
-func (s *scratch) short(to map[string]eventlog.Position) *member {
-	for _, m := range s.members {
-		if s.at[m].Less(to[m.projector.Name]) {
-			return m
-		}
-	}
-	return nil
-}
-
-// apply gives a page to every member that wants all of it at once, and to the
-// others as far as they go.
-func (s *scratch) apply(ctx context.Context, page []eventlog.Record, to map[string]eventlog.Position) error {
-	if len(page) == 0 {
-		return nil
-	}
-	var whole []*member
-	for _, m := range s.members {
-		part := page
-		for len(part) > 0 && !s.at[m].Less(part[0].Position) {
-			part = part[1:]
-		}
-		for len(part) > 0 && to[m.projector.Name].Less(part[len(part)-1].Position) {
-			part = part[:len(part)-1]
-		}
-		switch len(part) {
-		case 0:
-		case len(page):
-			whole = append(whole, m)
-		default:
-			if err := s.run(ctx, part, m); err != nil {
-				return err
-			}
-		}
-	}
-	return s.run(ctx, page, whole...)
-}
-
-// run has the members' statements for the records run, after those of the run
-// before. Its error may be the one of the run before; the last one's is sent's.
-func (s *scratch) run(ctx context.Context, records []eventlog.Record, members ...*member) error {
-	statements, err := s.engine.codec.queue(newRoster(members...), records)
-	if err := errors.Join(s.sent(), err); err != nil {
-		return err
-	}
-	if len(statements) == 0 {
-		return nil
-	}
-	s.sending = make(chan error, 1)
-	go func(sending chan<- error) {
-		failed, err := send(ctx, s.conn, nil, statements)
-		if err != nil {
-			err = classify(err, s.conn.IsClosed(), failed)
-		}
-		sending <- err
-	}(s.sending)
-	return nil
-}
-
-// sent waits for the batch under way; until then nothing else may use the
-// connection.
-func (s *scratch) sent() error {
-	if s.sending == nil {
-		return nil
-	}
-	err := <-s.sending
-	s.sending = nil
-	return err
-}
 
 // aim is where to replay a read model to, given its checkpoint.
 type aim func(context.Context, checkpoint) (eventlog.Position, error)
