@@ -25,6 +25,7 @@ type group struct {
 	engine *engine.Engine
 	logger *slog.Logger
 	ctx    context.Context // ends with the group
+	last   context.Context // for what is to be done then
 	calls  chan func()
 	ended  chan struct{} // closed when it has ended
 	feed   chan engine.Message
@@ -85,6 +86,7 @@ func (g *group) run() {
 		case <-timer.C:
 			g.expire(time.Now())
 		case <-g.ctx.Done():
+			g.leave()
 			for _, c := range g.consumers {
 				c.drop(context.Cause(g.ctx))
 			}

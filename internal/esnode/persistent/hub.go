@@ -81,7 +81,7 @@ func (h *Hub) load(ctx context.Context) error {
 func (h *Hub) start(d definition) error {
 	ctx, stop := context.WithCancelCause(h.ctx)
 	g := &group{
-		definition: d, engine: h.engine, logger: h.logger, ctx: ctx,
+		definition: d, engine: h.engine, logger: h.logger, ctx: ctx, last: context.WithoutCancel(ctx),
 		calls: make(chan func()), ended: make(chan struct{}), feed: make(chan engine.Message),
 	}
 	if err := g.load(); err != nil {

@@ -1,6 +1,7 @@
 package persistent
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -61,18 +62,34 @@ func (g *group) checkpoint() {
 	if g.source.done == nil || !g.toNote() || !full && now.Before(g.due) {
 		return
 	}
-	data, err := json.Marshal(g.source.done.text(g.key.Stream))
-	if err == nil {
-		_, err = appendEvent(g.ctx, g.engine, g.key.checkpoints(), storage.NewEvent{Type: checkpointType, JSON: true, Data: data})
-	}
-	g.broken = err != nil
-	if err != nil {
-		g.failed("checkpoint", err)
+	if err := g.note(g.ctx); err != nil {
 		g.due = now.Add(max(g.settings.CheckpointAfter, retryAfter))
 		return
 	}
 	g.due = now.Add(g.settings.CheckpointAfter)
+}
+
+// leave notes how far the group got when it ends, due or not: what is settled is
+// not given again. It takes as long as the disk does; who ends the node has a bound.
+func (g *group) leave() {
+	if g.source.done == nil || g.source.settled == 0 && !g.source.moved {
+		return
+	}
+	_ = g.note(g.last) // it is reported; what it was about is given again
+}
+
+func (g *group) note(ctx context.Context) error {
+	data, err := json.Marshal(g.source.done.text(g.key.Stream))
+	if err == nil {
+		_, err = appendEvent(ctx, g.engine, g.key.checkpoints(), storage.NewEvent{Type: checkpointType, JSON: true, Data: data})
+	}
+	g.broken = err != nil
+	if err != nil {
+		g.failed("checkpoint", err)
+		return err
+	}
 	g.noted, g.source.settled, g.source.moved = g.source.done, 0, false
+	return nil
 }
 
 // parked is what a group has put aside, in a stream of links. From next to stop

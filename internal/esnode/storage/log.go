@@ -65,6 +65,7 @@ type Log struct {
 	next    uint64       // the next event's position; the writer's
 	last    uint64       // the last accepted event's position; the writer's
 
+	mark   *mark // the writer's
 	states states
 	tail   tail
 	space  *space
@@ -91,7 +92,7 @@ func Open(o Options) (*Log, error) {
 	if err := l.openPebble(o); err != nil {
 		return nil, err
 	}
-	if err := l.recover(); err != nil {
+	if err := l.recover(o); err != nil {
 		if l.Err() != nil {
 			return nil, err // what a failed store does when it is closed is undefined
 		}
@@ -123,11 +124,23 @@ func newLog(o Options) *Log {
 	return l
 }
 
-// recover checks the format and finds the log's end.
-func (l *Log) recover() error {
+// recover checks the format, and finds the log's end where it was acknowledged to be.
+func (l *Log) recover(o Options) error {
 	if err := l.checkFormat(); err != nil {
 		return err
 	}
+	if err := l.findEnd(); err != nil {
+		return err
+	}
+	if err := l.checkMark(o.FS, o.Dir); err != nil {
+		return err
+	}
+	l.head = newHead(l.last)
+	l.mark = openMark(o.FS, o.Dir, o.Logger)
+	return nil
+}
+
+func (l *Log) findEnd() error {
 	it, err := l.db.NewIter(eventBounds())
 	if err != nil {
 		return fmt.Errorf("find the log's end: %w", err)
@@ -144,7 +157,6 @@ func (l *Log) recover() error {
 	if err := it.Error(); err != nil {
 		return fmt.Errorf("find the log's end: %w", err)
 	}
-	l.head = newHead(l.last)
 	return nil
 }
 
@@ -238,7 +250,7 @@ func (l *Log) close() error {
 	l.closed = true
 	close(l.stop)
 	l.running.Wait()
-	if err := l.db.Close(); err != nil {
+	if err := errors.Join(l.mark.close(), l.db.Close()); err != nil {
 		return fmt.Errorf("close the store: %w", err)
 	}
 	return nil

@@ -68,6 +68,7 @@ func Verify(ctx context.Context, o VerifyOptions) (_ Verified, err error) {
 	}
 	v.foreign()
 	v.events()
+	v.end(o)
 	v.index()
 	v.states()
 	if v.whole && v.inLog != v.inIndex {
@@ -150,6 +151,14 @@ func (v *verification) scan(prefix byte, step string, visit func(key, value []by
 		return false
 	}
 	return true
+}
+
+// end compares where the log ends with what was acknowledged.
+func (v *verification) end(o VerifyOptions) {
+	v.log.last = v.lastPosition()
+	if err := v.log.checkMark(o.FS, o.Dir); err != nil {
+		v.damage(err)
+	}
 }
 
 // foreign looks for keys that no log has.
