@@ -162,6 +162,7 @@ func measureClient(ctx context.Context, b *bench) (err error) {
 			limit, lower = "raw Pebble", &samples[2]
 		}
 		b.report.share("official client: durable append", c, &samples[0], limit, lower, 0.7)
+		b.report.together("official client: CPU of an append", c, &samples[0], "both limits, one after the other", &samples[1], &samples[2])
 	}
 	return nil
 }

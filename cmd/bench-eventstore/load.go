@@ -27,6 +27,8 @@ type sample struct {
 
 func (s *sample) rate() float64 { return float64(s.events) / max(s.took.Seconds(), 1e-9) }
 
+func (s *sample) cpuEach() time.Duration { return s.cpu / time.Duration(max(s.events, 1)) }
+
 func (s *sample) quantile(q float64) time.Duration {
 	if len(s.latency) == 0 {
 		return 0

@@ -49,6 +49,19 @@ func (r *report) share(what string, c int, ours *sample, limit string, theirs *s
 	})
 }
 
+// together is a row without a goal: what an event costs in CPU time, beside what it
+// costs in the limits, one after the other.
+func (r *report) together(what string, c int, ours *sample, limits string, theirs ...*sample) {
+	var sum time.Duration
+	for _, s := range theirs {
+		sum += s.cpuEach()
+	}
+	r.add(row{
+		what: what, c: c, ours: micros(ours.cpuEach()), limit: limits, theirs: micros(sum),
+		result: fmt.Sprintf("%.2f ×", sum.Seconds()/max(ours.cpuEach().Seconds(), 1e-9)),
+	})
+}
+
 // bound is a row whose goal is a bound, in the unit of both.
 func (r *report) bound(what, ours string, value, goal float64, unit string) {
 	r.add(row{
@@ -72,9 +85,10 @@ func met(ok bool) string {
 // figure is a rate of events, the latencies of what carried them, and the CPU time of
 // each event, which does not depend on what else the machine does.
 func figure(s *sample) string {
-	cpu := s.cpu / time.Duration(max(s.events, 1))
-	return fmt.Sprintf("%.0f/s (p50 %s, p99 %s, CPU %.1f µs)", s.rate(), short(s.quantile(0.5)), short(s.quantile(0.99)), cpu.Seconds()*1e6)
+	return fmt.Sprintf("%.0f/s (p50 %s, p99 %s, CPU %s)", s.rate(), short(s.quantile(0.5)), short(s.quantile(0.99)), micros(s.cpuEach()))
 }
+
+func micros(d time.Duration) string { return fmt.Sprintf("%.1f µs", d.Seconds()*1e6) }
 
 func short(d time.Duration) string {
 	if d < 10*time.Millisecond {
