@@ -45,38 +45,60 @@ type commit struct {
 
 // write makes commits durable until stop is closed, when there are none any more.
 func (l *Log) write(stop <-chan struct{}) {
+	together := 1 // in the last group
 	for {
-		select {
-		case c := <-l.commits:
-			// Those whom the last group woke are about to come with their next commits.
-			// A group that did not wait for them would be of one commit, and every
-			// second sync for it alone.
-			runtime.Gosched()
-			l.writeGroup(c)
-		case <-stop:
+		c, waited := l.nextCommit(stop)
+		if c == nil {
 			return
 		}
+		// Where several write, those whom the last group woke are about to come with
+		// their next commits. A group that did not wait for them would be of one commit,
+		// and every second sync for it alone.
+		if waited || together > 1 {
+			runtime.Gosched()
+		}
+		together = l.writeGroup(c)
+	}
+}
+
+// nextCommit is nil when stop is closed. It tells whether the commit had to wait.
+func (l *Log) nextCommit(stop <-chan struct{}) (c *commit, waited bool) {
+	if c = l.waiting(); c != nil {
+		return c, true
+	}
+	select {
+	case c = <-l.commits:
+		return c, false
+	case <-stop:
+		return nil, false
+	}
+}
+
+// waiting is the first commit that waits, or nil.
+func (l *Log) waiting() *commit {
+	select {
+	case c := <-l.commits:
+		return c
+	default:
+		return nil
 	}
 }
 
 // writeGroup decides a commit and those that wait, and makes durable what they put.
-func (l *Log) writeGroup(c *commit) {
+// It returns how many they were.
+func (l *Log) writeGroup(c *commit) (n int) {
 	g := &group{log: l}
-	for n := 1; ; n++ {
+	for c != nil {
 		g.add(c)
-		if n == groupCommits || g.bytes >= groupBytes {
+		if n++; n == groupCommits || g.bytes >= groupBytes {
 			break
 		}
-		select {
-		case c = <-l.commits:
-			continue
-		default:
-		}
-		break
+		c = l.waiting()
 	}
 	if len(g.commits) > 0 {
 		g.write()
 	}
+	return n
 }
 
 // group is what is written together.
