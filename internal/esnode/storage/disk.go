@@ -33,12 +33,13 @@ type disk struct {
 	vfs.FS
 
 	log    *Log
+	dir    string
 	synced func(Synced)
 	void   vfs.FS // in memory, takes what a dead disk does not
 }
 
 func (l *Log) disk(o Options) disk {
-	d := disk{FS: o.FS, log: l, synced: o.OnSync, void: vfs.NewMem()}
+	d := disk{FS: o.FS, log: l, dir: o.FS.PathDir(o.FS.PathJoin(o.Dir, markName)), synced: o.OnSync, void: vfs.NewMem()}
 	if d.synced == nil {
 		d.synced = func(Synced) {}
 	}
@@ -51,10 +52,14 @@ func isTable(name string) bool { return filepath.Ext(name) == ".sst" }
 
 func (d disk) dead() bool { return d.log.Err() != nil }
 
+// own is false for the files of a checkpoint, which are in a folder of their own:
+// what fails there is its maker's to know.
+func (d disk) own(name string) bool { return name == d.dir || d.FS.PathDir(name) == d.dir }
+
 // noted tells the log of a failure, and gives what Pebble is to hear of it.
 func (d disk) noted(name string, err error) error {
 	switch {
-	case err == nil || !d.log.opened.Load():
+	case err == nil || !d.log.opened.Load() || !d.own(name):
 		return err
 	case isTable(name) && vfs.IsNoSpaceError(err):
 		d.log.space.failed(err)
@@ -118,6 +123,9 @@ func (d disk) watched(name string, f vfs.File, err error, c vfs.DiskWriteCategor
 	file := watchedFile{f, d, name}
 	if filepath.Ext(name) == ".log" {
 		return timedFile{file}, nil
+	}
+	if number, ok := manifestNumber(name); ok && d.own(name) && d.log.mark != nil {
+		return &manifestFile{watchedFile: file, number: number}, nil
 	}
 	return file, nil
 }
@@ -230,6 +238,27 @@ func (f timedFile) time(sync func() error) error {
 	err := sync()
 	if err == nil && !f.disk.dead() {
 		f.disk.synced(Synced{Commits: int(commits), Took: time.Since(start)})
+	}
+	return err
+}
+
+// manifestFile is Pebble's list of its files, whose durable length is marked.
+type manifestFile struct {
+	watchedFile
+
+	number, written uint64
+}
+
+func (f *manifestFile) Write(p []byte) (int, error) {
+	n, err := f.watchedFile.Write(p)
+	f.written += uint64(n)
+	return n, err
+}
+
+func (f *manifestFile) Sync() error {
+	err := f.watchedFile.Sync()
+	if err == nil && !f.disk.dead() {
+		f.disk.log.mark.list(f.number, f.written)
 	}
 	return err
 }

@@ -31,6 +31,10 @@ func lock(fs vfs.FS, dir string) (*pebble.Lock, error) {
 	case !there.Exists:
 		return nil, fmt.Errorf("%s: %w", dir, ErrNoLog)
 	}
+	return lockFolder(fs, dir)
+}
+
+func lockFolder(fs vfs.FS, dir string) (*pebble.Lock, error) {
 	l, err := pebble.LockDirectory(dir, fs)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w (%w)", dir, ErrInUse, err)

@@ -218,7 +218,7 @@ func (g *group) write() {
 	err := l.apply(g.batch)
 	if err == nil {
 		l.head.publish(l.last, g.streams)
-		l.mark.set(l.last)
+		l.mark.acknowledge(l.last)
 		release(g.batch)
 	}
 	for _, c := range g.commits {

@@ -65,7 +65,8 @@ type Log struct {
 	next    uint64       // the next event's position; the writer's
 	last    uint64       // the last accepted event's position; the writer's
 
-	mark   *mark // the writer's
+	mark   *mark
+	lock   *pebble.Lock
 	states states
 	tail   tail
 	space  *space
@@ -83,20 +84,37 @@ type Log struct {
 
 // Open opens the log in a folder that no other log has open, making it if it is
 // not there. Everything it finds is durable before Open returns: Pebble flushes
-// what it recovers from its write-ahead log.
-func Open(o Options) (*Log, error) {
+// what it recovers from its write-ahead log. Errors match ErrInUse when a process
+// has the folder, and ErrCorrupt when something that was acknowledged is not there;
+// the folder is then left as it was.
+func Open(o Options) (_ *Log, err error) {
 	if o.FS == nil {
 		o.FS = vfs.Default
 	}
-	l := newLog(o)
-	if err := l.openPebble(o); err != nil {
+	if err := o.FS.MkdirAll(o.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the log's folder: %w", err)
+	}
+	if o.lock, err = lockFolder(o.FS, o.Dir); err != nil {
 		return nil, err
 	}
-	if err := l.recover(o); err != nil {
-		if l.Err() != nil {
-			return nil, err // what a failed store does when it is closed is undefined
+	l := newLog(o)
+	defer func() {
+		if err != nil && l.Err() == nil { // what a failed store does when it is closed is undefined
+			err = errors.Join(err, o.lock.Close())
 		}
-		return nil, errors.Join(err, l.db.Close())
+	}()
+	if _, err := inspect(o); err != nil {
+		return nil, err
+	}
+	l.mark = openMark(o.FS, o.Dir, o.Logger)
+	if err := l.openPebble(o); err != nil {
+		return nil, errors.Join(err, l.mark.close())
+	}
+	if err := l.recover(); err != nil {
+		if l.Err() != nil {
+			return nil, err
+		}
+		return nil, errors.Join(err, l.db.Close(), l.mark.close())
 	}
 	l.opened.Store(true)
 	l.running.Go(func() { l.head.broadcast(l.stop) })
@@ -110,6 +128,7 @@ func newLog(o Options) *Log {
 		logger:  o.Logger,
 		notify:  o.OnCommit,
 		stop:    make(chan struct{}),
+		lock:    o.lock,
 		commits: make(chan *commit, groupCommits),
 		states:  newStates(),
 		space:   &space{fs: o.FS, dir: o.Dir, floor: o.Floor, logger: o.Logger},
@@ -124,19 +143,18 @@ func newLog(o Options) *Log {
 	return l
 }
 
-// recover checks the format, and finds the log's end where it was acknowledged to be.
-func (l *Log) recover(o Options) error {
+// recover checks the format, and goes on from the log's end, which is durable by now.
+func (l *Log) recover() error {
 	if err := l.checkFormat(); err != nil {
 		return err
 	}
 	if err := l.findEnd(); err != nil {
 		return err
 	}
-	if err := l.checkMark(o.FS, o.Dir); err != nil {
-		return err
-	}
 	l.head = newHead(l.last)
-	l.mark = openMark(o.FS, o.Dir, o.Logger)
+	if l.last > 0 {
+		l.mark.acknowledge(l.last)
+	}
 	return nil
 }
 
@@ -250,7 +268,7 @@ func (l *Log) close() error {
 	l.closed = true
 	close(l.stop)
 	l.running.Wait()
-	if err := errors.Join(l.mark.close(), l.db.Close()); err != nil {
+	if err := errors.Join(l.db.Close(), l.mark.close(), l.lock.Close()); err != nil {
 		return fmt.Errorf("close the store: %w", err)
 	}
 	return nil

@@ -2,9 +2,11 @@ package storage_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"path/filepath"
 	"strings"
@@ -27,8 +29,22 @@ func killed(t *testing.T) (fs *vfs.MemFS, head uint64) {
 	return crashing.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(1, 2))}), head
 }
 
-// walOf is the name of the newest part of the write-ahead log.
-func walOf(t *testing.T, fs vfs.FS) string {
+// stopped is what a log leaves that was opened, written and closed several times.
+func stopped(t *testing.T) *vfs.MemFS {
+	t.Helper()
+	fs := vfs.NewMem()
+	for range 4 {
+		log := openOn(t, storage.Options{FS: fs, Dir: "log"})
+		mustPut(t, log, "s", 1)
+		if err := log.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return fs
+}
+
+// newest is the path of the newest file that is wanted.
+func newest(t *testing.T, fs vfs.FS, wanted func(name string) bool) string {
 	t.Helper()
 	names, err := fs.List("log")
 	if err != nil {
@@ -36,14 +52,36 @@ func walOf(t *testing.T, fs vfs.FS) string {
 	}
 	last := ""
 	for _, name := range names {
-		if filepath.Ext(name) == ".log" && name > last {
+		if wanted(name) && name > last {
 			last = name
 		}
 	}
 	if last == "" {
-		t.Fatalf("there is no write-ahead log among %v", names)
+		t.Fatalf("it is not among %v", names)
 	}
 	return fs.PathJoin("log", last)
+}
+
+// walOf is the path of the newest part of the write-ahead log.
+func walOf(t *testing.T, fs vfs.FS) string {
+	t.Helper()
+	return newest(t, fs, func(name string) bool { return filepath.Ext(name) == ".log" })
+}
+
+// files are the names and contents of a log's folder, but for the lock.
+func files(t *testing.T, fs vfs.FS) map[string]string {
+	t.Helper()
+	names, err := fs.List("log")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]string{}
+	for _, name := range names {
+		if name != "LOCK" {
+			all[name] = string(contents(t, fs, fs.PathJoin("log", name)))
+		}
+	}
+	return all
 }
 
 func contents(t *testing.T, fs vfs.FS, name string) []byte {
@@ -101,6 +139,7 @@ func TestMark(t *testing.T) {
 			t.Parallel()
 			fs, _ := killed(t)
 			damage(t, fs)
+			before := files(t, fs)
 			v, err := storage.Verify(t.Context(), storage.VerifyOptions{FS: fs, Dir: "log"})
 			if named := errors.Join(append(v.Damage, err)...); !errors.Is(named, storage.ErrCorrupt) {
 				t.Errorf("verifying it got %v", named)
@@ -109,8 +148,72 @@ func TestMark(t *testing.T) {
 			if !errors.Is(err, storage.ErrCorrupt) {
 				t.Errorf("opening it got %v", err)
 			}
+			if after := files(t, fs); !maps.Equal(before, after) {
+				t.Errorf("what was to be repaired is not as it was: %v, and was %v", after, before)
+			}
 		})
 	}
+
+	t.Run("finds any flipped bit in the manifest, or Pebble does", func(t *testing.T) {
+		t.Parallel()
+		manifest := func(fs vfs.FS) string {
+			return newest(t, fs, func(n string) bool { return strings.HasPrefix(n, "MANIFEST-") })
+		}
+		sound := stopped(t)
+		size := len(contents(t, sound, manifest(sound)))
+		for at := 0; at < size; at += 3 {
+			fs := stopped(t)
+			b := contents(t, fs, manifest(fs))
+			b[at] ^= 4
+			replace(t, fs, manifest(fs), b)
+			log, err := storage.Open(storage.Options{FS: fs, Dir: "log", Logger: quiet})
+			if err == nil {
+				t.Errorf("byte %d of %d: it was opened, with the head at %d", at, size, log.Head())
+				_ = log.Close()
+			}
+		}
+	})
+
+	t.Run("finds that the files are no log any more", func(t *testing.T) {
+		t.Parallel()
+		for _, withMark := range []bool{true, false} {
+			fs := stopped(t)
+			names, err := fs.List("log")
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, name := range names {
+				if strings.HasPrefix(name, "marker.manifest") || name == "ACKNOWLEDGED" && !withMark {
+					if err := fs.Remove("log/" + name); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			before := files(t, fs)
+			if _, err := storage.Open(storage.Options{FS: fs, Dir: "log", Logger: quiet}); !errors.Is(err, storage.ErrCorrupt) {
+				t.Errorf("opening it got %v", err)
+			}
+			v, err := storage.Verify(t.Context(), storage.VerifyOptions{FS: fs, Dir: "log"})
+			if err != nil || len(v.Damage) != 1 {
+				t.Errorf("verifying it got %+v, %v", v, err)
+			}
+			if after := files(t, fs); !maps.Equal(before, after) {
+				t.Errorf("what was to be repaired is not as it was: %v, and was %v", after, before)
+			}
+		}
+	})
+
+	t.Run("is set when the log is opened", func(t *testing.T) {
+		t.Parallel()
+		fs := stopped(t)
+		if err := fs.Remove(mark); err != nil {
+			t.Fatal(err)
+		}
+		head := openOn(t, storage.Options{FS: fs, Dir: "log"}).Head()
+		if got := binary.BigEndian.Uint64(contents(t, fs, mark)); got != head {
+			t.Errorf("it is at %d, the head at %d", got, head)
+		}
+	})
 
 	t.Run("is let go on purpose", func(t *testing.T) {
 		t.Parallel()
@@ -146,7 +249,7 @@ func TestMark(t *testing.T) {
 
 	t.Run("that cannot be read is said, and no more", func(t *testing.T) {
 		t.Parallel()
-		for _, b := range [][]byte{nil, {1, 2, 3}, make([]byte, 12)} {
+		for _, b := range [][]byte{{1, 2, 3}, make([]byte, 28)} {
 			fs, head := killed(t)
 			replace(t, fs, mark, b)
 			var said bytes.Buffer

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"log/slog"
+	"os"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -47,12 +48,24 @@ func Verify(ctx context.Context, o VerifyOptions) (_ Verified, err error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	held, err := lock(o.FS, o.Dir)
+	if _, err := o.FS.Stat(o.Dir); errors.Is(err, os.ErrNotExist) {
+		return Verified{}, fmt.Errorf("%s: %w", o.Dir, ErrNoLog)
+	}
+	held, err := lockFolder(o.FS, o.Dir)
 	if err != nil {
 		return Verified{}, err
 	}
 	defer func() { err = errors.Join(err, held.Close()) }()
 	options := Options{Dir: o.Dir, FS: o.FS, Logger: o.Logger, lock: held, readOnly: true}
+	exists, lost := inspect(options)
+	switch {
+	case lost != nil && !errors.Is(lost, ErrCorrupt):
+		return Verified{}, lost
+	case lost != nil && !exists:
+		return Verified{Damage: []error{lost}}, nil
+	case !exists:
+		return Verified{}, fmt.Errorf("%s: %w", o.Dir, ErrNoLog)
+	}
 	l := newLog(options)
 	if err := l.openPebble(options); err != nil {
 		return Verified{}, err
@@ -63,12 +76,14 @@ func Verify(ctx context.Context, o VerifyOptions) (_ Verified, err error) {
 		return Verified{}, err
 	}
 	v := &verification{ctx: ctx, log: l, progress: o.Progress, seed: maphash.MakeSeed()}
+	if lost != nil {
+		v.damage(lost)
+	}
 	if !found {
 		v.damage(fmt.Errorf("the store has no format version: %w", ErrCorrupt))
 	}
 	v.foreign()
 	v.events()
-	v.end(o)
 	v.index()
 	v.states()
 	if v.whole && v.inLog != v.inIndex {
@@ -151,14 +166,6 @@ func (v *verification) scan(prefix byte, step string, visit func(key, value []by
 		return false
 	}
 	return true
-}
-
-// end compares where the log ends with what was acknowledged.
-func (v *verification) end(o VerifyOptions) {
-	v.log.last = v.lastPosition()
-	if err := v.log.checkMark(o.FS, o.Dir); err != nil {
-		v.damage(err)
-	}
 }
 
 // foreign looks for keys that no log has.
