@@ -5,10 +5,15 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/spf13/cobra"
 
 	"github.com/g4fagent/g4fagent/internal/esnode"
@@ -18,8 +23,8 @@ import (
 type eventStoreConfig struct {
 	config
 
-	listen, username, passwordFile string
-	maxAppend                      int
+	listen, username, passwordFile, metrics string
+	maxAppend                               int
 }
 
 func newEventStore() *cobra.Command {
@@ -45,6 +50,7 @@ place again, and proved by the commands below.`,
 	f.StringVar(&c.tlsKey, "tls-key", "", "key file of the certificate")
 	f.Var(spaceFlag{&c.minFree}, "min-free-space", spaceUsage)
 	f.IntVar(&c.maxAppend, "max-append-size", 0, "bytes that one append may have, at most 16777216 (default 1048576)")
+	f.StringVar(&c.metrics, "metrics", "", "loopback address (host:port) that serves Prometheus metrics at /metrics (default none)")
 	f.StringVar(&c.logFormat, "log-format", "text", "text or json")
 	f.StringVar(&c.logLevel, "log-level", "info", "debug, info, warn or error")
 	cmd.AddCommand(newBackup(), newRestore(), newVerify(), newCopy())
@@ -74,6 +80,14 @@ func (c *eventStoreConfig) run(cmd *cobra.Command) error {
 		}
 		o.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
 	}
+	if c.metrics != "" {
+		end, registry, err := c.serveMetrics(cmd.Context(), logger)
+		if err != nil {
+			return err
+		}
+		defer end()
+		o.Registerer = registry
+	}
 	if err := os.MkdirAll(c.dataDir, 0o711); err != nil {
 		return fmt.Errorf("make the data folder: %w", err)
 	}
@@ -90,4 +104,17 @@ func (c *eventStoreConfig) run(cmd *cobra.Command) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(cmd.Context()), closeBound)
 	defer cancel()
 	return node.Close(ctx)
+}
+
+// serveMetrics serves what is registered, until end is called.
+func (c *eventStoreConfig) serveMetrics(ctx context.Context, logger *slog.Logger) (end func(), registry *prometheus.Registry, err error) {
+	if !loopbackAddress(c.metrics) {
+		return nil, nil, usageError{fmt.Errorf("--metrics listens on loopback only, not on %s", c.metrics)}
+	}
+	registry = prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	mux := http.NewServeMux()
+	mux.Handle("/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	end, err = serveAside(ctx, "metrics", c.metrics, mux, logger)
+	return end, registry, err
 }

@@ -3,7 +3,10 @@ package main_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -83,6 +86,7 @@ func TestEventStoreBackup(t *testing.T) {
 	wantProgram(t, 1, "not a whole backup", "eventstore", "restore", dir, "--data-dir", filepath.Join(folder, "new"))
 	wantProgram(t, 1, "no log in the folder", "eventstore", "verify", folder)
 	wantProgram(t, 2, "name one folder", "eventstore", "backup", "--data-dir", dir)
+	wantProgram(t, 2, "loopback only", "eventstore", "--metrics", "0.0.0.0:0", "--data-dir", dir)
 	wantProgram(t, 2, "min-free-space", "eventstore", "--min-free-space", "lots", "--data-dir", dir)
 	wantProgram(t, 0, "the folder keys", "eventstore", "backup", "--help")
 
@@ -149,4 +153,44 @@ func TestStorageFull(t *testing.T) {
 	c.send("GET", "/projects/"+project, "").want(t, 200, "")
 	c.send("POST", "/projects", `{"name":"Another"}`).want(t, 503, "storage_full")
 	c.send("GET", "/projects/"+project, "").want(t, 200, "")
+}
+
+func TestEventStoreMetrics(t *testing.T) {
+	t.Parallel()
+	cmd := exec.CommandContext(t.Context(), binary, "eventstore", "--data-dir", t.TempDir(), "--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0")
+	out, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	address := ""
+	for lines := bufio.NewScanner(out); address == "" && lines.Scan(); {
+		if _, after, ok := strings.Cut(lines.Text(), "what=metrics address="); ok {
+			address = after
+		}
+	}
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+"/metrics", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text []byte
+	eventually(t, "the node's metrics", func() bool { // they are served before the node has started
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err = io.ReadAll(response.Body)
+		if err := errors.Join(err, response.Body.Close()); err != nil {
+			t.Fatal(err)
+		}
+		return strings.Contains(string(text), "g4fagent_esnode_log_bytes")
+	})
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("the event store: %v", err)
+	}
 }

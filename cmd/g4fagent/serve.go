@@ -77,7 +77,7 @@ func serve(ctx context.Context, c *config, logger *slog.Logger, out io.Writer) (
 		err = errors.Join(err, base.close(bound))
 	}()
 	if c.pprof != "" {
-		end, err := profile(ctx, c.pprof, logger)
+		end, err := serveAside(ctx, "pprof", c.pprof, profiles(), logger)
 		if err != nil {
 			return errors.Join(err, server.Close())
 		}

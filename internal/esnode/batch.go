@@ -101,6 +101,9 @@ func (b *batch) serve() error {
 		case <-b.service.stopping.Done():
 			b.settle()
 			return errStopping
+		case <-b.stream.Context().Done(): // receive may end without a word then
+			b.settle()
+			return b.stream.Context().Err()
 		}
 	}
 }
@@ -223,7 +226,7 @@ func (b *batch) add(a *openAppend, m *streams.BatchAppendReq) error {
 		if err := a.request.propose(p); err != nil {
 			return err
 		}
-		cost := a.request.size - before + proposedBytes
+		cost := a.request.size - before + len(a.request.append.Stream) + proposedBytes
 		if err := b.hold(cost); err != nil {
 			return err
 		}

@@ -1,9 +1,12 @@
 package esnode_test
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"runtime/pprof"
 	"strings"
 	"testing"
 
@@ -273,5 +276,27 @@ func TestBatchAppend(t *testing.T) {
 		after := batchOf("s", expectingNoStream)
 		b.send(more(m, true, "{}"), after) // the rest is of nothing any more
 		b.wantSuccess(after, 0)
+	})
+}
+
+func TestBatchAppendEndsWithItsClient(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	for range 50 {
+		ctx, cancel := context.WithCancel(r.ctx)
+		call, err := r.stubs().BatchAppend(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := &batchCall{t, call}
+		b.send(batchOf("s"))
+		b.next()
+		cancel()
+	}
+	// Other tests have calls of their own, but few at a time.
+	eventually(t, "the calls to end", func() bool {
+		var stacks bytes.Buffer
+		_ = pprof.Lookup("goroutine").WriteTo(&stacks, 2) // a buffer takes all
+		return strings.Count(stacks.String(), "(*batch).serve(") < 10
 	})
 }

@@ -252,4 +252,20 @@ func TestAppendIsRefused(t *testing.T) {
 			t.Fatalf("at the limit: %v", err)
 		}
 	})
+
+	t.Run("over the bound of what the limit does not count", func(t *testing.T) {
+		t.Parallel()
+		r := newRig(t)
+		a := valid()
+		a.Stream = strings.Repeat("n", 64<<10)
+		a.Events = events(make([]int, 511)...)
+		if _, err := r.engine.Append(r.ctx, a); err != nil {
+			t.Fatalf("at the bound: %v", err)
+		}
+		a.Events = events(make([]int, 512)...)
+		_, err := r.engine.Append(r.ctx, a)
+		if _, ok := errors.AsType[*engine.InvalidError](err); !ok {
+			t.Fatalf("got %v", err)
+		}
+	})
 }

@@ -77,20 +77,27 @@ func (e *Engine) Delete(ctx context.Context, stream string, expected Expected) (
 		receipt, err = e.putMetadata(tx, stream, deletedMetadata)
 		return err
 	})
-	return receipt.Position, err
+	if err != nil {
+		return 0, err // when the log has failed, the decision may not have ended
+	}
+	return receipt.Position, nil
 }
 
 // Tombstone closes a stream for ever. It may close one that never was. The
 // position is that of the closing event.
-func (e *Engine) Tombstone(ctx context.Context, stream string, expected Expected) (position uint64, err error) {
-	err = e.commitDelete(ctx, stream, expected, func(tx *storage.Tx, s target) error {
+func (e *Engine) Tombstone(ctx context.Context, stream string, expected Expected) (uint64, error) {
+	var position uint64
+	err := e.commitDelete(ctx, stream, expected, func(tx *storage.Tx, s target) error {
 		event := storage.NewEvent{ID: e.newID(), Type: tombstoneType}
 		position = tx.Put(stream, storage.TombstoneRevision, &event)
 		s.Tombstoned = true
 		tx.PutStream(stream, s.Stream)
 		return nil
 	})
-	return position, err
+	if err != nil {
+		return 0, err
+	}
+	return position, nil
 }
 
 func (e *Engine) commitDelete(
@@ -131,8 +138,20 @@ func (e *Engine) checkAppend(a Append) error {
 	if size > e.maxAppend {
 		return &TooLargeError{Max: e.maxAppend}
 	}
+	// Each event is kept with its stream's name, which the limit does not count.
+	if overhead := len(a.Events) * (eventOverhead + len(a.Stream)); overhead > maxOverhead {
+		return invalid("%d events with a stream's name of %d bytes are too many at once: %d MiB beside their content, at most %d",
+			len(a.Events), len(a.Stream), overhead>>20, maxOverhead>>20)
+	}
 	return nil
 }
+
+const (
+	// eventOverhead is about what an event takes beside its content and its stream's
+	// name, and maxOverhead bounds all of that in an append: an event may be empty.
+	eventOverhead = 128
+	maxOverhead   = 32 << 20
+)
 
 // EventBytes is what an event counts towards the limit of an append.
 func EventBytes(e *storage.NewEvent) int { return len(e.Data) + len(e.Metadata) + 2*len(e.Type) }

@@ -54,7 +54,7 @@ func (d disk) dead() bool { return d.log.Err() != nil }
 
 // own is false for the files of a checkpoint, which are in a folder of their own:
 // what fails there is its maker's to know.
-func (d disk) own(name string) bool { return name == d.dir || d.FS.PathDir(name) == d.dir }
+func (d disk) own(name string) bool { return name == d.dir || d.PathDir(name) == d.dir }
 
 // noted tells the log of a failure, and gives what Pebble is to hear of it.
 func (d disk) noted(name string, err error) error {

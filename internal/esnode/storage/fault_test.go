@@ -7,8 +7,10 @@ import (
 	"io"
 	"math/rand/v2"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -327,4 +329,23 @@ func wantFound(t *testing.T, what string, fs vfs.FS, name string, whole []storag
 	}
 	checkContinuation(t, events, whole)
 	t.Logf("%s: %d of %d events are left", what, len(events), len(whole))
+}
+
+func TestFullDiskUnderACheckpoint(t *testing.T) {
+	t.Parallel()
+	fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind == errorfs.OpFileWrite && strings.HasPrefix(op.Path, "copy/") {
+			return syscall.ENOSPC
+		}
+		return nil
+	}))
+	log := openOn(t, storage.Options{FS: fs, Dir: "log"})
+	mustPut(t, log, "s", 1)
+	if err := log.Checkpoint("copy"); err == nil {
+		t.Error("the checkpoint says that it was made")
+	}
+	mustPut(t, log, "s", 1)
+	if err := log.Err(); err != nil {
+		t.Errorf("the log has failed: %v", err)
+	}
 }

@@ -84,12 +84,20 @@ func (l *Log) scanAll(from, to uint64, visit Visit) (next uint64, err error) {
 		}
 	}
 	if err := it.Error(); err != nil {
-		return expected, fmt.Errorf("scan the log: %w", err)
+		return expected, scanError(err)
 	}
 	if expected <= to {
 		return expected, fmt.Errorf("the log ends before position %d, at %d: %w", to, expected, ErrCorrupt)
 	}
 	return expected, nil
+}
+
+// scanError tells what rots in Pebble's own blocks from what fails otherwise.
+func scanError(err error) error {
+	if errors.Is(err, pebble.ErrCorruption) {
+		err = fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	return fmt.Errorf("scan the log: %w", err)
 }
 
 // ScanAllBack visits events of the log in reverse order, from the last at or
@@ -124,7 +132,7 @@ func (l *Log) ScanAllBack(from uint64, visit Visit) (next uint64, err error) {
 		}
 	}
 	if err := it.Error(); err != nil {
-		return from, fmt.Errorf("scan the log: %w", err)
+		return from, scanError(err)
 	}
 	if end != firstPosition {
 		return from, holeError(firstPosition, end)
