@@ -39,6 +39,8 @@ func TestCommandLine(t *testing.T) {
 	}{
 		"help":               {"", []string{"--help"}, 0, "g4fagent serve"},
 		"help of serve":      {"", []string{"serve", "--help"}, 0, "--data-dir"},
+		"a flag's variable":  {"", []string{"serve", "--help"}, 0, "[$G4FAGENT_RUN_TIMEOUT]"},
+		"other variables":    {"", []string{"serve", "--help"}, 0, "G4FAGENT_MASTER_KEY"},
 		"its old name":       {"", []string{"server", "--help"}, 0, "--base-path"},
 		"help of fsck":       {"", []string{"fsck", "--help"}, 0, "Exit code 0"},
 		"version":            {"", []string{"version"}, 0, "g4fagent 1.0.0 (dev)"},

@@ -85,6 +85,7 @@ func (c *config) dataFlags(f *pflag.FlagSet) {
 	f.StringVar(&c.postgresUser, "postgres-user", "", "account that runs the managed Postgres when started as root (default postgres)")
 	f.StringVar(&c.logFormat, "log-format", "text", "text or json")
 	f.StringVar(&c.logLevel, "log-level", "info", "debug, info, warn or error")
+	nameVariables(f)
 }
 
 func (c *config) serveFlags(f *pflag.FlagSet) {
@@ -103,6 +104,7 @@ func (c *config) serveFlags(f *pflag.FlagSet) {
 	f.IntVar(&c.maxStreams, "max-streams", 4096, "event streams open at a time")
 	f.StringVar(&c.pprof, "pprof", "", "loopback address (host:port) that serves the program's profiles to whoever asks (default none)")
 	f.IntVar(&c.maxPerUser, "max-streams-per-user", 1024, "event streams open at a time for one user")
+	nameVariables(f)
 }
 
 // defaultDataDir is where an account may write and its Postgres may read.
