@@ -102,6 +102,24 @@ func (e *Engine) CaughtUp() bool {
 	return r.caughtUp
 }
 
+// Changes counts those of the records that change what the named projector's read
+// model shows, or that it would not get past. It writes nothing.
+func (e *Engine) Changes(name string, records []eventlog.Record) int {
+	var who []*member
+	for _, p := range e.options.Projectors {
+		if p.Name == name {
+			who = append(who, &member{projector: p})
+		}
+	}
+	to, n := newRoster(who...), 0
+	for i := range records {
+		if statements, err := e.codec.queue(to, records[i:i+1]); err != nil || len(statements) > 0 {
+			n++
+		}
+	}
+	return n
+}
+
 func (e *Engine) running() *run {
 	e.mu.Lock()
 	defer e.mu.Unlock()
