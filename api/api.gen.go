@@ -1009,7 +1009,7 @@ type ProviderTest struct {
 
 // ProviderTestRequest defines model for ProviderTestRequest.
 type ProviderTestRequest struct {
-	// ModelID The model to ask; without it, the default or the first on offer.
+	// ModelID The model to ask; without it the settings' default of this provider, else the first of its configured models, else one on offer that chats.
 	ModelID *string `json:"model_id,omitempty"`
 }
 
