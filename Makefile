@@ -12,7 +12,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
 
-run: build ## build the server and start it with everything embedded
+run: build setup ## build the server and start it with everything embedded
 	$(BIN)/g4fagent serve $(ARGS)
 
 build: ## build the server into .bin/

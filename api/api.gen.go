@@ -287,9 +287,10 @@ type CPUStats struct {
 
 // Capabilities defines model for Capabilities.
 type Capabilities struct {
+	// Features What is there; a feature is false while one of its operations is answered with `not_implemented`.
 	Features Features `json:"features"`
 
-	// Limits Beyond these, commands are refused.
+	// Limits Beyond these, commands are refused; runs wait.
 	Limits Limits `json:"limits"`
 }
 
@@ -470,7 +471,7 @@ type Error struct {
 	} `json:"error"`
 }
 
-// Features defines model for Features.
+// Features What is there; a feature is false while one of its operations is answered with `not_implemented`.
 type Features struct {
 	Deployments   bool `json:"deployments"`
 	Diffs         bool `json:"diffs"`
@@ -604,8 +605,10 @@ type HealthCheck struct {
 // ID defines model for ID.
 type ID = string
 
-// Limits Beyond these, commands are refused.
+// Limits Beyond these, commands are refused; runs wait.
 type Limits struct {
+	// MaxConcurrentRuns How many runs this node executes at the same time.
+	MaxConcurrentRuns     int   `json:"max_concurrent_runs"`
 	MaxContextTokens      int   `json:"max_context_tokens"`
 	MaxFileSizeBytes      int64 `json:"max_file_size_bytes"`
 	MaxProjects           int   `json:"max_projects"`
@@ -1006,7 +1009,7 @@ type ProviderTest struct {
 
 // ProviderTestRequest defines model for ProviderTestRequest.
 type ProviderTestRequest struct {
-	// ModelID The model to ask; without it, the default or the first on offer.
+	// ModelID The model to ask; without it the settings' default of this provider, else the first of its configured models, else one on offer that chats.
 	ModelID *string `json:"model_id,omitempty"`
 }
 
@@ -1085,7 +1088,7 @@ type Run struct {
 	// Progress From 0 to 1.
 	Progress float64 `json:"progress"`
 
-	// Result Empty unless the run is completed.
+	// Result Empty unless the run is completed; a completed one has all members.
 	Result RunResult `json:"result"`
 
 	// SessionID `workflow:` and the workflow's id for a workflow's run.
@@ -1157,9 +1160,10 @@ type RunEventPage struct {
 // RunInput defines model for RunInput.
 type RunInput = json.RawMessage
 
-// RunResult Empty unless the run is completed.
+// RunResult Empty unless the run is completed; a completed one has all members.
 type RunResult struct {
-	DiffIds []string `json:"diff_ids,omitempty"`
+	// DiffIds The diffs that the run proposed; an empty list when it proposed none.
+	DiffIds []string `json:"diff_ids,omitzero"`
 
 	// MessageID The answer.
 	MessageID *string `json:"message_id,omitempty"`

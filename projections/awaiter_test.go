@@ -158,13 +158,16 @@ func TestAwaiter(t *testing.T) {
 		if !lagging || err != nil {
 			t.Errorf("while it is behind: lagging %v, error %v", lagging, err)
 		}
+		if s := r.status("slow_v1"); s.Pending == 0 || s.Lag != time.Hour-10*time.Second { // the log's clock ticks in seconds
+			t.Errorf("while it is behind: %+v", s)
+		}
 		close(release)
 		for lagging {
 			if lagging, err = r.awaiter.Wait(t.Context(), last, []string{"slow_v1"}); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if s := r.status("slow_v1"); s.Behind || s.Pending != 0 {
+		if s := r.status("slow_v1"); s.Behind || s.Pending != 0 || s.Lag != 0 {
 			t.Errorf("afterwards: %+v", s)
 		}
 	})

@@ -35,8 +35,9 @@ type group struct {
 	stuck    *stuck
 	hold     *hold // a group behind asks this one to wait for it
 	lastAt   time.Time
-	pending  int  // messages that have arrived and are not committed
-	behind   bool // more to do than readers would wait for
+	pending  int       // messages that have arrived and are not committed
+	oldest   time.Time // when the first of them happened
+	behind   bool      // more to do than readers would wait for
 	nextHold time.Time
 
 	// The goroutine's own: what was taken and is not committed, and its bytes.
@@ -137,6 +138,7 @@ func (g *group) consume(ctx context.Context) error {
 		if err := g.fill(ctx, messages); err != nil {
 			return err
 		}
+		g.arrived(len(messages))
 		if err := g.advance(ctx, len(messages)); err != nil {
 			return err
 		}
@@ -181,6 +183,14 @@ func (g *group) rest() {
 		g.run.options.Awaiter.moved(g.roster.names, g.position, false)
 	}
 	g.pending, g.behind = 0, false
+}
+
+// arrived notes what is there to apply, for as long as that takes: Postgres may be
+// away.
+func (g *group) arrived(waiting int) {
+	g.run.mu.Lock()
+	defer g.run.mu.Unlock()
+	g.pending, g.oldest = len(g.buffer)+waiting, g.buffer[0].record.Meta.At
 }
 
 // take buffers a message, unless it was delivered before.
@@ -253,6 +263,10 @@ func (g *group) finish(ctx context.Context, records []eventlog.Record, pending i
 	behind := pending > 0 && g.run.options.Now().Sub(last.Meta.At) > behindAge
 	g.run.mu.Lock()
 	g.position, g.lastAt, g.pending, g.behind = last.Position, last.Meta.At, pending, behind
+	g.oldest = last.Meta.At // of those that wait the next is no older
+	if len(g.buffer) > 0 {
+		g.oldest = g.buffer[0].record.Meta.At
+	}
 	g.busy = false
 	who := g.roster
 	g.run.mu.Unlock()

@@ -62,7 +62,10 @@ var (
 	stuckDesc = prometheus.NewDesc("g4fagent_projection_stuck",
 		"Whether the projector does not get past an event.", []string{"projector"}, nil)
 	pendingDesc = prometheus.NewDesc("g4fagent_projection_pending_events",
-		"Events that have arrived and are not applied.", []string{"projector"}, nil)
+		"Events that have arrived and are not applied; while the log is away, those that arrived before.", []string{"projector"}, nil)
+	lagDesc = prometheus.NewDesc("g4fagent_projection_lag_seconds",
+		"Time since the oldest event happened that has arrived and is not applied, 0 when none is; "+
+			"while the log is away, of those that arrived before.", []string{"projector"}, nil)
 	positionDesc = prometheus.NewDesc("g4fagent_projection_position",
 		"Commit position of the last event applied.", []string{"projector"}, nil)
 	lastEventDesc = prometheus.NewDesc("g4fagent_projection_last_event_timestamp_seconds",
@@ -77,6 +80,7 @@ type statusCollector struct{ engine *Engine }
 func (statusCollector) Describe(out chan<- *prometheus.Desc) {
 	out <- stuckDesc
 	out <- pendingDesc
+	out <- lagDesc
 	out <- positionDesc
 	out <- lastEventDesc
 }
@@ -93,6 +97,7 @@ func (c statusCollector) Collect(out chan<- prometheus.Metric) {
 		}
 		gauge(stuckDesc, stuck, s.Name)
 		gauge(pendingDesc, float64(s.Pending), s.Name)
+		gauge(lagDesc, s.Lag.Seconds(), s.Name)
 		gauge(positionDesc, float64(s.Position.Commit), s.Name)
 		if !s.LastEventAt.IsZero() {
 			gauge(lastEventDesc, float64(s.LastEventAt.UnixMilli())/1000, s.Name)

@@ -16,8 +16,11 @@ type Status struct {
 	// was since the engine started.
 	LastEventAt time.Time
 	// Pending is how many events have arrived and are not applied: 0 when the read
-	// model shows the whole log.
+	// model shows all of the log that can be reached. What was not delivered before
+	// the log went away is not counted.
 	Pending int
+	// Lag is how long ago the oldest of them happened; 0 when none is pending.
+	Lag time.Duration
 	// Behind says that events of some age are still being applied: the read model
 	// is new, rebuilt, or was stuck.
 	Behind bool
@@ -47,7 +50,7 @@ func (e *Engine) Status() []Status {
 	defer r.mu.Unlock()
 	var all []Status
 	for g := range r.groups {
-		s := g.status()
+		s := g.status(e.options.Now())
 		for _, name := range g.roster.names {
 			s.Name = name
 			all = append(all, s)
@@ -58,14 +61,19 @@ func (e *Engine) Status() []Status {
 }
 
 // status is what the group's projectors have in common. The caller holds run.mu.
-func (g *group) status() Status {
+func (g *group) status(now time.Time) Status {
 	s := Status{Position: g.position, LastEventAt: g.lastAt, Pending: g.pending, Behind: g.behind}
+	oldest := g.oldest
 	if g.stuck != nil {
 		r := g.stuck.record
+		s.Pending, oldest = max(s.Pending, 1), r.Meta.At
 		s.Stuck = &Stuck{
 			Position: r.Position, Event: r.Stored.Name, Stream: r.Stream, Revision: r.Revision,
 			Cause: g.stuck.cause, Since: g.stuck.since, Attempts: g.stuck.attempts,
 		}
+	}
+	if s.Pending > 0 {
+		s.Lag = max(now.Sub(oldest), 0)
 	}
 	return s
 }
@@ -92,6 +100,24 @@ func (e *Engine) CaughtUp() bool {
 	}
 	r.caughtUp = there == len(e.options.Projectors)
 	return r.caughtUp
+}
+
+// Changes counts those of the records that change what the named projector's read
+// model shows, or that it would not get past. It writes nothing.
+func (e *Engine) Changes(name string, records []eventlog.Record) int {
+	var who []*member
+	for _, p := range e.options.Projectors {
+		if p.Name == name {
+			who = append(who, &member{projector: p})
+		}
+	}
+	to, n := newRoster(who...), 0
+	for i := range records {
+		if statements, err := e.codec.queue(to, records[i:i+1]); err != nil || len(statements) > 0 {
+			n++
+		}
+	}
+	return n
 }
 
 func (e *Engine) running() *run {

@@ -102,6 +102,9 @@ func TestPoisonStopsOnlyItsProjector(t *testing.T) {
 				}
 			}
 			s := r.status("poor_v1")
+			if s.Pending == 0 {
+				t.Error("nothing is pending for a projector that is stuck")
+			}
 			if s.Stuck == nil || s.Stuck.Position != poison.Position || s.Stuck.Revision != poison.Revision ||
 				!strings.Contains(s.Stuck.Cause.Error(), test.cause) || s.Stuck.Attempts < 2 {
 				t.Errorf("the status is %+v", s.Stuck)

@@ -12,6 +12,7 @@ import (
 type Node struct {
 	Version, Build, BasePath string
 	Started                  time.Time
+	Features                 api.Features
 	Limits                   api.Limits
 	// Checks asks everything that the server depends on how it is, in bounded
 	// time. A nil error is well.
@@ -55,12 +56,7 @@ func (q Reads) GetHealth(ctx context.Context, _ api.GetHealthRequestObject) (api
 
 // GetCapabilities answers GET /capabilities.
 func (q Reads) GetCapabilities(context.Context, api.GetCapabilitiesRequestObject) (api.GetCapabilitiesResponseObject, error) {
-	return api.GetCapabilities200JSONResponse{
-		Features: api.Features{
-			SseStreaming: true, Diffs: true, FileEditor: true, Workflows: true, Deployments: true, Telemetry: true, MultiProvider: true,
-		},
-		Limits: q.Node.Limits,
-	}, nil
+	return api.GetCapabilities200JSONResponse{Features: q.Node.Features, Limits: q.Node.Limits}, nil
 }
 
 const (

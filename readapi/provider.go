@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -13,14 +14,16 @@ import (
 	"github.com/g4fagent/g4fagent/internal/agent"
 	"github.com/g4fagent/g4fagent/internal/agent/provider"
 	"github.com/g4fagent/g4fagent/internal/fault"
+	"github.com/g4fagent/g4fagent/internal/httpx"
 	"github.com/g4fagent/g4fagent/projections/providers"
 	"github.com/g4fagent/g4fagent/projections/settings"
 )
 
 // Providers asks the model providers, as they are configured now.
 type Providers interface {
-	// Models lists what a provider offers, sorted by its ID, in bounded time.
-	Models(ctx context.Context, providerID string) ([]provider.Model, error)
+	// Models lists what a provider offers, sorted by its ID, in bounded time, and
+	// when it told so; zero if the list is not from the provider.
+	Models(ctx context.Context, providerID string) ([]provider.Model, time.Time, error)
 }
 
 // ranked is an item of a list whose order is not time: its rank is its cursor.
@@ -118,14 +121,18 @@ func providerOf(d provider.Definition, c configuredProvider, checked time.Time, 
 var errProviderAway = fault.New(fault.Unavailable, "unavailable", "The provider cannot be asked for its models.")
 
 // ListModels answers GET /providers/{provider_id}/models, by what the provider
-// says of itself. One that is switched off is not asked, and offers nothing.
+// says of itself, with the age of that. One that is switched off is not asked, and
+// offers nothing.
 func (q Reads) ListModels(ctx context.Context, r api.ListModelsRequestObject) (api.ListModelsResponseObject, error) {
-	models, err := q.Providers.Models(ctx, r.ProviderID)
+	models, told, err := q.Providers.Models(ctx, r.ProviderID)
 	if e, ok := errors.AsType[*provider.Error](err); ok && ctx.Err() == nil {
 		return nil, errProviderAway.Saying("The models of %s cannot be listed: %s.", r.ProviderID, strings.TrimSuffix(e.Message, ".")).After(max(e.RetryAfter, time.Second))
 	}
 	if err != nil && !errors.Is(err, agent.ErrProviderDisabled) {
 		return nil, err
+	}
+	if !told.IsZero() {
+		httpx.Header(ctx).Set("Age", age(q.Now().Sub(told)))
 	}
 	n := limit(r.Params.Limit)
 	items, next := page(ranks(models, offered(text(r.Params.Q), text(r.Params.Capability)), cursor(r.Params.Cursor), n+1), n,
@@ -133,6 +140,9 @@ func (q Reads) ListModels(ctx context.Context, r api.ListModelsRequestObject) (a
 		func(m ranked[provider.Model]) int64 { return m.rank })
 	return api.ListModels200JSONResponse{Items: items, NextCursor: next}, nil
 }
+
+// age is a duration in whole seconds, as RFC 9111 counts.
+func age(d time.Duration) string { return strconv.FormatInt(int64(max(d, 0)/time.Second), 10) }
 
 // offered wants models with the text in their name, in any case, that have the
 // capability; an empty filter does not narrow.

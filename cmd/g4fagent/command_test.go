@@ -39,6 +39,8 @@ func TestCommandLine(t *testing.T) {
 	}{
 		"help":               {"", []string{"--help"}, 0, "g4fagent serve"},
 		"help of serve":      {"", []string{"serve", "--help"}, 0, "--data-dir"},
+		"a flag's variable":  {"", []string{"serve", "--help"}, 0, "[$G4FAGENT_RUN_TIMEOUT]"},
+		"other variables":    {"", []string{"serve", "--help"}, 0, "G4FAGENT_MASTER_KEY"},
 		"its old name":       {"", []string{"server", "--help"}, 0, "--base-path"},
 		"help of fsck":       {"", []string{"fsck", "--help"}, 0, "Exit code 0"},
 		"version":            {"", []string{"version"}, 0, "g4fagent 1.0.0 (dev)"},
@@ -52,6 +54,9 @@ func TestCommandLine(t *testing.T) {
 		"log level":          {"G4FAGENT_LOG_LEVEL=loud", []string{"serve"}, 2, "loud"},
 		"log format":         {"", []string{"serve", "--log-format", "xml"}, 2, "xml"},
 		"proxies":            {"G4FAGENT_TRUSTED_PROXIES=everybody", []string{"serve"}, 2, "everybody"},
+		"no time for runs":   {"", []string{"serve", "--run-timeout", "10ms"}, 2, "run-timeout"},
+		"no end of tokens":   {"G4FAGENT_RUN_MAX_OUTPUT_TOKENS=200000", []string{"serve"}, 2, "run-max-output-tokens"},
+		"fewer than none":    {"", []string{"serve", "--run-max-output-tokens", "-1"}, 2, "run-max-output-tokens"},
 		"open to the world":  {"", []string{"serve", "--auth-disabled", "--host", "0.0.0.0"}, 2, "loopback"},
 		"half a certificate": {"", []string{"serve", "--tls-cert", "x.pem"}, 2, "--tls-key"},
 	} {

@@ -34,6 +34,8 @@ type config struct {
 	accessTTL, refreshTTL  time.Duration
 	authDisabled           bool
 	runWorkers             int
+	runTimeout             time.Duration
+	runMaxOutput           int64
 	maxStreams, maxPerUser int
 	pprof                  string
 	minFree                storage.Floor
@@ -69,6 +71,8 @@ var variables = []setting{
 	{"api-key", "G4FAGENT_API_KEY"},
 	{"auth-disabled", "G4FAGENT_AUTH_DISABLED"},
 	{"run-workers", "G4FAGENT_RUN_WORKERS"},
+	{"run-timeout", "G4FAGENT_RUN_TIMEOUT"},
+	{"run-max-output-tokens", "G4FAGENT_RUN_MAX_OUTPUT_TOKENS"},
 	{"max-streams", "G4FAGENT_MAX_STREAMS"},
 	{"max-streams-per-user", "G4FAGENT_MAX_STREAMS_PER_USER"},
 }
@@ -81,6 +85,7 @@ func (c *config) dataFlags(f *pflag.FlagSet) {
 	f.StringVar(&c.postgresUser, "postgres-user", "", "account that runs the managed Postgres when started as root (default postgres)")
 	f.StringVar(&c.logFormat, "log-format", "text", "text or json")
 	f.StringVar(&c.logLevel, "log-level", "info", "debug, info, warn or error")
+	nameVariables(f)
 }
 
 func (c *config) serveFlags(f *pflag.FlagSet) {
@@ -95,9 +100,11 @@ func (c *config) serveFlags(f *pflag.FlagSet) {
 	f.StringVar(&c.apiKey, "api-key", "", "key that logs in as the service account")
 	f.BoolVar(&c.authDisabled, "auth-disabled", false, "everybody acts as the first administrator; on loopback only")
 	f.IntVar(&c.runWorkers, "run-workers", 8, "agent runs at a time")
+	c.runFlags(f)
 	f.IntVar(&c.maxStreams, "max-streams", 4096, "event streams open at a time")
 	f.StringVar(&c.pprof, "pprof", "", "loopback address (host:port) that serves the program's profiles to whoever asks (default none)")
 	f.IntVar(&c.maxPerUser, "max-streams-per-user", 1024, "event streams open at a time for one user")
+	nameVariables(f)
 }
 
 // defaultDataDir is where an account may write and its Postgres may read.
@@ -134,6 +141,9 @@ func (c *config) load(f *pflag.FlagSet, getenv func(string) string) error {
 		return err
 	}
 	if c.refreshTTL, err = ttl(getenv, "G4FAGENT_REFRESH_TOKEN_TTL", defaultRefresh); err != nil {
+		return err
+	}
+	if err := c.checkRuns(f); err != nil {
 		return err
 	}
 	return c.check()

@@ -127,6 +127,7 @@ func exactly(n int, what string) cobra.PositionalArgs {
 
 func (c *backupConfig) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&c.dataDir, "data-dir", defaultDataDir(), "folder that holds the log, in its subfolder log")
+	nameVariables(cmd.Flags())
 }
 
 func (c *backupConfig) log() string { return filepath.Join(c.dataDir, "log") }

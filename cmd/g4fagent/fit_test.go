@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/g4fagent/g4fagent/eventschema"
+	"github.com/g4fagent/g4fagent/eventschema/eventschematest"
 	"github.com/g4fagent/g4fagent/internal/esnode"
 	"github.com/g4fagent/g4fagent/internal/eventlog"
 	"github.com/g4fagent/g4fagent/internal/postgres"
@@ -43,6 +44,12 @@ func TestALogFromTheFutureIsRefused(t *testing.T) {
 // appendAt appends an event of some time to the stopped server's log.
 func (s *server) appendAt(at time.Time, revision int64) {
 	s.t.Helper()
+	s.appendTo("user-user_none", revision, eventschema.UserDisabled{UserID: "user_none"}, at)
+}
+
+// appendTo appends an event to a stream of the stopped server's log.
+func (s *server) appendTo(stream string, revision int64, e eventschema.Event, at time.Time) {
+	s.t.Helper()
 	node, err := esnode.Start(s.t.Context(), esnode.Options{Dir: filepath.Join(s.dir, "log"), Listen: "127.0.0.1:0"})
 	if err != nil {
 		s.t.Fatal(err)
@@ -51,12 +58,12 @@ func (s *server) appendAt(at time.Time, revision int64) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	stored, err := eventschema.All.Encode(eventschema.UserDisabled{UserID: "user_none"}, nil)
+	stored, err := eventschema.All.Encode(e, eventschematest.Sealer{})
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	event := eventlog.Event{ID: uuid.New(), Stored: stored, Meta: eventlog.Meta{SchemaVersion: 1, At: at, ActorUserID: "system", ActorKind: "system"}}
-	if _, err := log.Append(s.t.Context(), "user-user_none", revision-1, event); err != nil {
+	if _, err := log.Append(s.t.Context(), stream, revision-1, event); err != nil {
 		s.t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), startIn)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -90,25 +91,71 @@ func (m *maintenance) list(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	head, err := m.log.Head(ctx)
+	ahead, err := m.ahead(ctx, all)
 	if err != nil {
 		return err
 	}
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for _, p := range all {
-		fmt.Fprintf(table, "%s\t%s\t%s\n", p.Name, p.Position, state(p, head))
+		fmt.Fprintf(table, "%s\t%s\t%s\n", p.Name, p.Position, ahead.state(p))
 	}
 	return table.Flush()
 }
 
-func state(p projections.Progress, head eventlog.Position) string {
+// lookAhead bounds how many events are read to tell which of them a read model
+// has yet to show.
+const lookAhead = 20_000
+
+// ahead is what the log has that read models have yet to show.
+type ahead struct {
+	unshown map[string]int // events, by read model
+	until   eventlog.Position
+	more    bool // the log goes on behind until
+}
+
+// ahead looks at the log behind the read model that is least far. An event that
+// changes nothing in a read model is shown by it as it is.
+func (m *maintenance) ahead(ctx context.Context, all []projections.Progress) (ahead, error) {
+	engine, err := m.engine()
+	if err != nil {
+		return ahead{}, err
+	}
+	a := ahead{unshown: map[string]int{}}
+	all = slices.DeleteFunc(slices.Clone(all), func(p projections.Progress) bool { return p.Retired || p.Failure != "" })
+	for i, p := range all {
+		if i == 0 || p.Position.Less(a.until) {
+			a.until = p.Position
+		}
+	}
+	const page = 1000
+	for read := 0; read < lookAhead && (read == 0 || a.more); read += page {
+		var records []eventlog.Record
+		if records, a.until, a.more, err = m.log.ReadAll(ctx, a.until, page); err != nil {
+			return ahead{}, err
+		}
+		for _, p := range all {
+			behind := slices.IndexFunc(records, func(r eventlog.Record) bool { return p.Position.Less(r.Position) })
+			if behind >= 0 {
+				a.unshown[p.Name] += engine.Changes(p.Name, records[behind:])
+			}
+		}
+	}
+	return a, nil
+}
+
+func (a ahead) state(p projections.Progress) string {
+	n := a.unshown[p.Name]
 	switch {
 	case p.Retired:
 		return "left by an earlier version; `g4fagent readmodels drop` removes it"
 	case p.Failure != "":
 		return "stuck: " + p.Failure
-	case p.Position.Less(head):
-		return "behind the log, which ends at " + head.String()
+	case a.more && a.until.Less(p.Position):
+		return "not looked at: another read model has too much to show"
+	case a.more:
+		return fmt.Sprintf("events to show: more than %d; the server shows them when it runs", n)
+	case n > 0:
+		return fmt.Sprintf("events to show: %d; the server shows them when it runs", n)
 	default:
 		return "shows the whole log"
 	}

@@ -4,9 +4,11 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/g4fagent/g4fagent/eventschema"
 	"github.com/g4fagent/g4fagent/internal/postgres/postgrestest"
 )
 
@@ -77,4 +79,22 @@ func TestAnOperatorGetsAReadModelPastAnEvent(t *testing.T) {
 	s.stop()
 	s.fsck()
 	operate(0, "shows the whole log")
+
+	readmodels := func() string {
+		t.Helper()
+		code, out, errs := program(t, s.env, "readmodels", "--data-dir", s.dir, "--log-level", "error")
+		if code != 0 {
+			t.Fatalf("exit code %d: %s", code, errs)
+		}
+		return out
+	}
+	s.appendTo("session-none", 0, eventschema.RunOutputAppended{SessionID: "none", ProjectID: "none", Text: "of no read model"}, time.Now())
+	if out := readmodels(); strings.Count(out, "shows the whole log") != strings.Count(out, "\n") {
+		t.Errorf("behind what means nothing to them, read models are\n%s", out)
+	}
+	s.appendAt(time.Now(), 0)
+	out := readmodels()
+	if !regexp.MustCompile(`(?m)^users_v\d+ .* events to show: 1;`).MatchString(out) || !regexp.MustCompile(`(?m)^messages_v\d+ .* shows the whole log`).MatchString(out) {
+		t.Errorf("behind what concerns some of them, read models are\n%s", out)
+	}
 }

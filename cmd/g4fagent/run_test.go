@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -172,5 +173,50 @@ func (c *client) answered(session string) {
 	}
 	if strings.Join(roles, " ") != "user assistant user assistant" {
 		c.server.t.Errorf("the session's messages are %v", roles)
+	}
+}
+
+// The server's bounds hold for every run: a session's config can narrow them, and
+// not widen them.
+func TestRunsAreBounded(t *testing.T) {
+	t.Parallel()
+	mock := aimocktest.Start(t, aimocktest.Options{})
+	s := newServer(t, "--run-max-output-tokens", "300", "--run-timeout", "5s")
+	s.start()
+	c := s.login()
+	c.configure(mock)
+	project := c.project()
+	session := func(config map[string]any) string {
+		var made struct{ Session struct{ ID string } }
+		c.must("POST", "/projects/"+project+"/sessions", "", map[string]any{"title": "T", "provider_id": "custom", "model_id": "m", "config": config}, &made)
+		return made.Session.ID
+	}
+	var asked []int
+	for _, config := range []map[string]any{{}, {"max_tokens": 100}, {"max_tokens": 5000}} {
+		session := session(config)
+		run, _ := c.question(session, "")
+		follow(c, session, run).read()
+		requests := mock.Requests(t)
+		var body struct {
+			MaxTokens int `json:"max_tokens"`
+		}
+		if err := json.Unmarshal(requests[len(requests)-1].Body, &body); err != nil {
+			t.Fatal(err)
+		}
+		asked = append(asked, body.MaxTokens)
+	}
+	if want := []int{300, 100, 300}; !slices.Equal(asked, want) {
+		t.Errorf("the model was asked for %v tokens at most, want %v", asked, want)
+	}
+
+	mock.Script(t, aimocktest.Answer{FirstDelay: time.Minute})
+	slow := session(map[string]any{})
+	run, _ := c.question(slow, "")
+	f := follow(c, slow, run)
+	if !f.read() || f.status != "failed" {
+		t.Errorf("a run that takes too long is %s", f.status)
+	}
+	if events := c.must("GET", "/runs/"+run+"/events", "", nil, nil); !strings.Contains(string(events.body), "run_timeout") {
+		t.Errorf("its events are %s", events.body)
 	}
 }

@@ -40,7 +40,12 @@ of the server, in the data folder. The first start makes an administrator and
 prints the password, once, unless G4FAGENT_ADMIN_PASSWORD sets it.
 
 SIGTERM and Ctrl-C end it in order: no new requests, streams end with a reason,
-commands finish, at most ten seconds in all. A second signal ends it at once.`,
+commands finish, at most ten seconds in all. A second signal ends it at once.
+
+The variable in brackets stands in for a flag that is not given. What is set by
+variables alone:
+
+` + unflaggedHelp(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := c.load(cmd.Flags(), os.Getenv); err != nil {
 				return err

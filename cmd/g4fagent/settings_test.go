@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -203,7 +204,10 @@ func providersAreAsked(t *testing.T, a admins, u *upstream) {
 		Items []model
 		Next  *string `json:"next_cursor"`
 	}
-	a.must("GET", "/providers/custom/models?limit=1&cursor=1", "", nil, &page)
+	told := a.must("GET", "/providers/custom/models?limit=1&cursor=1", "", nil, &page)
+	if age, err := strconv.Atoi(told.header.Get("Age")); err != nil || age < 0 || age > 300 {
+		t.Errorf("the list is %q seconds old", told.header.Get("Age"))
+	}
 	if len(page.Items) != 1 || page.Items[0].ID != "large" || page.Next == nil || *page.Next != "2" {
 		t.Errorf("the second page is %+v", page)
 	}
@@ -213,15 +217,15 @@ func providersAreAsked(t *testing.T, a admins, u *upstream) {
 		BaseURL    string  `json:"base_url"`
 		Checked    *string `json:"last_checked_at"`
 	}
-	var told []string
+	var shown []string
 	for _, p := range all[provider](a.client, "/providers") {
-		told = append(told, fmt.Sprint(p.ID, " ", p.Status, " ", strings.Replace(p.BaseURL, u.URL, "upstream", 1), " ", p.Checked != nil))
+		shown = append(shown, fmt.Sprint(p.ID, " ", p.Status, " ", strings.Replace(p.BaseURL, u.URL, "upstream", 1), " ", p.Checked != nil))
 	}
 	if want := []string{
 		"openai idle https://api.openai.com false", "anthropic idle https://api.anthropic.com false",
 		"ollama active http://127.0.0.1:1 true", "g4f idle  false", "custom active upstream true",
-	}; !slices.Equal(told, want) {
-		t.Errorf("providers are %q, want %q", told, want)
+	}; !slices.Equal(shown, want) {
+		t.Errorf("providers are %q, want %q", shown, want)
 	}
 }
 
@@ -243,7 +247,10 @@ func sessionsTakeDefaults(t *testing.T, a admins) {
 	var r struct {
 		Run struct {
 			Status string
-			Result struct{ Summary string }
+			Result struct {
+				Summary string
+				Diffs   []string `json:"diff_ids"`
+			}
 		}
 	}
 	for deadline := time.Now().Add(20 * time.Second); ; <-time.After(20 * time.Millisecond) {
@@ -256,6 +263,9 @@ func sessionsTakeDefaults(t *testing.T, a admins) {
 	}
 	if r.Run.Result.Summary != "Hello" {
 		t.Errorf("the run's answer is %q", r.Run.Result.Summary)
+	}
+	if r.Run.Result.Diffs == nil {
+		t.Error("the run's result has no list of diffs")
 	}
 }
 
@@ -280,8 +290,9 @@ func secretsComeAndGo(t *testing.T, a admins, u *upstream, configured map[string
 		t.Fatal(err)
 	}
 	a.send("PUT", "/settings", string(raw)).named(t, "providers.0.headers.X-Team") // went with its provider
-	if models := all[any](a.client, "/providers/custom/models"); len(models) != 0 {
-		t.Errorf("a provider that is switched off offers %v", models)
+	off := a.must("GET", "/providers/custom/models", "", nil, nil)
+	if string(off.body) != `{"items":[],"next_cursor":null}` || off.header.Get("Age") != "" {
+		t.Errorf("a provider that is switched off offers %s, of age %q", off.body, off.header.Get("Age"))
 	}
 }
 

@@ -156,7 +156,7 @@ func (s *system) newHTTP(ctx context.Context, server *httpx.Server, r prometheus
 			DB: s.db.Pool(), Log: s.log, Sealer: s.vault, Sum: s.vault.HMAC, Hub: hub, Access: s.access, Progress: progress{s.awaiter}, Stopping: server.Streams(), Now: time.Now,
 			Providers: s.providers,
 			Node: readapi.Node{
-				Version: version, Build: build, BasePath: s.config.basePath, Started: time.Now(), Limits: s.shownLimits(),
+				Version: version, Build: build, BasePath: s.config.basePath, Started: time.Now(), Features: shownFeatures(), Limits: s.shownLimits(),
 				Checks: s.checks, Requests: statistics.Stats, Load: hostload.NewMeter(ctx, time.Now, s.logger),
 			},
 		},
@@ -325,5 +325,6 @@ func (s *system) shownLimits() api.Limits {
 	return api.Limits{
 		MaxProjects: maxProjects, MaxSessionsPerProject: maxSessionsPerProject, MaxFileSizeBytes: maxFileSize,
 		MaxUploadSizeBytes: maxUploadSize, MaxContextTokens: maxContextTokens,
+		MaxConcurrentRuns: s.config.runWorkers,
 	}
 }

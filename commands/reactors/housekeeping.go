@@ -94,8 +94,23 @@ func (r *Reactors) takeBack(ctx context.Context, client string) error {
 	return nil
 }
 
-// measure tells how long the oldest waiting job of each queue has been due.
+// measure tells how long the oldest waiting job of each queue has been due, and
+// how many runs wait.
 func (r *Reactors) measure(ctx context.Context) error {
+	if err := r.measureAge(ctx); err != nil {
+		return err
+	}
+	var queued, retrying int
+	if err := r.pool.QueryRow(ctx, `
+		select count(*) filter (where state = 'available'), count(*) filter (where state <> 'available')
+		  from river.river_job where queue = $1 and state in ('available', 'retryable', 'scheduled')`, queueRuns).Scan(&queued, &retrying); err != nil {
+		return fmt.Errorf("count the waiting runs: %w", err)
+	}
+	r.metrics.waiting(queued, retrying)
+	return nil
+}
+
+func (r *Reactors) measureAge(ctx context.Context) error {
 	rows, err := r.pool.Query(ctx, `
 		select queue, coalesce(extract(epoch from now() - min(scheduled_at)), 0)::float8
 		  from river.river_job where state = 'available' and scheduled_at <= now() group by queue`)

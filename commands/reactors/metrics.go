@@ -14,6 +14,7 @@ type metrics struct {
 	orphan prometheus.Counter
 	runs   *prometheus.CounterVec
 	open   prometheus.Gauge
+	queued *prometheus.GaugeVec
 }
 
 func newMetrics(r *Reactors, registerer prometheus.Registerer) *metrics {
@@ -39,9 +40,13 @@ func newMetrics(r *Reactors, registerer prometheus.Registerer) *metrics {
 		open: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "g4fagent_run_executions", Help: "Runs being executed.",
 		}),
+		queued: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "g4fagent_runs_waiting",
+			Help: "Runs that wait, by status: queued for a worker, or retrying after a failed attempt. Counted every few seconds by the node that leads.",
+		}, []string{"status"}),
 	}
 	if registerer != nil {
-		registerer.MustRegister(m.jobs, m.work, m.wait, m.oldest, m.orphan, m.runs, m.open, progress{r})
+		registerer.MustRegister(m.jobs, m.work, m.wait, m.oldest, m.orphan, m.runs, m.open, m.queued, progress{r})
 	}
 	return m
 }
@@ -69,6 +74,24 @@ func (p progress) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(lagDesc, prometheus.GaugeValue, s.Lag.Seconds(), s.Name)
 		ch <- prometheus.MustNewConstMetric(stuckDesc, prometheus.GaugeValue, stuck, s.Name)
 	}
+}
+
+// Statuses of runs that wait.
+const (
+	statusQueued   = "queued"
+	statusRetrying = "retrying"
+)
+
+// waiting shows how many runs wait.
+func (m *metrics) waiting(queued, retrying int) {
+	m.queued.WithLabelValues(statusQueued).Set(float64(queued))
+	m.queued.WithLabelValues(statusRetrying).Set(float64(retrying))
+}
+
+// away forgets what another node may lead from now on.
+func (m *metrics) away() {
+	m.queued.Reset()
+	m.oldest.Reset()
 }
 
 func (m *metrics) worked(kind, outcome string, waited, took time.Duration) {

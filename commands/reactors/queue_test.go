@@ -51,6 +51,32 @@ func TestProjectsTakeTurns(t *testing.T) {
 	}
 }
 
+func TestWaitingRunsShow(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	n := h.start(options{workers: 1})
+	session := h.session(h.project("p"), "custom")
+	for range 3 {
+		h.request(session, h.message(session, "hello"))
+	}
+	waiting := func(queued float64) func() bool {
+		return func() bool {
+			return n.metric("g4fagent_runs_waiting", "queued") == queued && n.metric("g4fagent_runs_waiting", "retrying") == 0
+		}
+	}
+	h.until("two runs wait for the one that runs", waiting(2))
+	for range 3 {
+		q := h.model.next(t)
+		q.say("x")
+		q.end()
+	}
+	h.until("none waits", waiting(0))
+	n.stop()
+	if m := n.metric("g4fagent_runs_waiting", "queued"); m != -1 {
+		t.Errorf("a node that does not lead tells of %v waiting runs", m)
+	}
+}
+
 func TestLostQueuesAreRecovered(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)

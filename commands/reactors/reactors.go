@@ -202,6 +202,7 @@ func (r *Reactors) serve(ctx context.Context, client string) error {
 	}
 	r.running.Store(true)
 	defer r.running.Store(false)
+	defer r.metrics.away()
 	r.logger.InfoContext(ctx, "reactors run", slog.String("client", client), slog.Int("run_workers", r.runWorkers))
 	var working sync.WaitGroup
 	for _, f := range r.followers {

@@ -13,7 +13,7 @@ import (
 type Providers interface {
 	// Scan asks those that are included, or all, whether they are there.
 	Scan(ctx context.Context, include []string) ([]roster.Presence, error)
-	// Test makes the smallest real request to a model, or to the first on offer.
+	// Test makes the smallest real request to a model, or to one that it chooses.
 	Test(ctx context.Context, providerID, modelID string) (roster.Trial, error)
 }
 

@@ -37,6 +37,9 @@ type Definition struct {
 	BaseURL  string // empty when an installation must say it
 	Supports Supports
 	Protocol Protocol
+	// ChatModels are well-known models for a small question, the cheapest first. A
+	// provider may offer none of them. Not to be changed.
+	ChatModels []string
 }
 
 var everything = Supports{Chat: true, Tools: true, Vision: true, Embeddings: true, Audio: true, Streaming: true}
@@ -44,11 +47,17 @@ var everything = Supports{Chat: true, Tools: true, Vision: true, Embeddings: tru
 func (s Supports) withoutAudio() Supports      { s.Audio = false; return s }
 func (s Supports) withoutEmbeddings() Supports { s.Embeddings = false; return s }
 
+// OpenAI's list does not say which of its models chat; it begins with others.
+var (
+	openAIChat    = []string{"gpt-4o-mini", "gpt-4.1-mini", "gpt-5-mini", "gpt-3.5-turbo"}
+	anthropicChat = []string{"claude-haiku-4-5", "claude-haiku-4-5-20251001", "claude-3-5-haiku-20241022"}
+)
+
 var known = []Definition{
-	{ID: "openai", Label: "OpenAI", Type: TypeCloud, BaseURL: "https://api.openai.com", Supports: everything, Protocol: ProtocolOpenAI},
-	{ID: "anthropic", Label: "Anthropic", Type: TypeCloud, BaseURL: "https://api.anthropic.com", Supports: everything.withoutEmbeddings().withoutAudio(), Protocol: ProtocolAnthropic},
+	{ID: "openai", Label: "OpenAI", Type: TypeCloud, BaseURL: "https://api.openai.com", Supports: everything, Protocol: ProtocolOpenAI, ChatModels: openAIChat},
+	{ID: "anthropic", Label: "Anthropic", Type: TypeCloud, BaseURL: "https://api.anthropic.com", Supports: everything.withoutEmbeddings().withoutAudio(), Protocol: ProtocolAnthropic, ChatModels: anthropicChat},
 	{ID: "ollama", Label: "Ollama", Type: TypeLocal, BaseURL: "http://localhost:11434", Supports: everything.withoutAudio(), Protocol: ProtocolOpenAI},
-	{ID: "g4f", Label: "G4F Auto", Type: TypeProxy, Supports: everything, Protocol: ProtocolOpenAI},
+	{ID: "g4f", Label: "G4F Auto", Type: TypeProxy, Supports: everything, Protocol: ProtocolOpenAI, ChatModels: openAIChat},
 	{ID: "custom", Label: "Custom", Type: TypeProxy, Supports: everything, Protocol: ProtocolOpenAI},
 }
 

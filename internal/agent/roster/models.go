@@ -34,25 +34,27 @@ type list struct {
 // five minutes. A provider that cannot be asked offers what the configuration
 // says it does, or else what it told within the last day; only without either is
 // there an error: a *provider.Error, or one of Client. Callers at the same time
-// share one request.
-func (r *Roster) Models(ctx context.Context, providerID string) ([]provider.Model, error) {
+// share one request. The time is when the provider told so, by Options.Now, and
+// zero for what the configuration says.
+func (r *Roster) Models(ctx context.Context, providerID string) ([]provider.Model, time.Time, error) {
 	m, err := r.member(ctx, providerID)
 	if err != nil {
-		return nil, err
+		return nil, time.Time{}, err
 	}
-	if models := m.list.within(r.options.Now(), listFresh); models != nil {
-		return models, nil
+	if models, at := m.list.within(r.options.Now(), listFresh); models != nil {
+		return models, at, nil
 	}
 	if err = m.ask(ctx, r.options.Now); err == nil || ctx.Err() != nil {
-		return m.list.within(r.options.Now(), listFresh), err
+		models, at := m.list.within(r.options.Now(), listFresh)
+		return models, at, err
 	}
 	if models := m.configured(); len(models) > 0 {
-		return models, nil
+		return models, time.Time{}, nil
 	}
-	if models := m.list.within(r.options.Now(), listUsable); models != nil {
-		return models, nil
+	if models, at := m.list.within(r.options.Now(), listUsable); models != nil {
+		return models, at, nil
 	}
-	return nil, err
+	return nil, time.Time{}, err
 }
 
 // ask fills the list anew. The request goes on when its first caller leaves: it
@@ -95,12 +97,13 @@ func (l *list) keep(models []provider.Model, at time.Time) {
 	l.models, l.at = models, at
 }
 
-// within is the list unless it is older than age, or nil. It is shared.
-func (l *list) within(now time.Time, age time.Duration) []provider.Model {
+// within is the list and when it was told, unless it is older than age; or nil.
+// It is shared.
+func (l *list) within(now time.Time, age time.Duration) ([]provider.Model, time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if now.Sub(l.at) >= age {
-		return nil
+		return nil, time.Time{}
 	}
-	return l.models
+	return l.models, l.at
 }

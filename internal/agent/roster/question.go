@@ -87,7 +87,8 @@ type Trial struct {
 }
 
 // Test makes the smallest real request to a model, for at most twenty seconds.
-// Without a model it takes the first that the provider offers. The error is
+// Without a model it takes the first that the configuration names, or else one
+// that chats as far as is known, or else the first on offer. The error is
 // agent.ErrProviderNotFound, ctx's, or one of Settings.
 func (r *Roster) Test(ctx context.Context, providerID, modelID string) (Trial, error) {
 	t := Trial{ProviderID: providerID, ModelID: modelID}
@@ -108,7 +109,7 @@ func (r *Roster) Test(ctx context.Context, providerID, modelID string) (Trial, e
 func (r *Roster) try(ctx context.Context, client provider.Client, t *Trial) (err error) {
 	if t.ModelID == "" {
 		began := r.options.Now()
-		if t.ModelID, err = r.firstModel(ctx, t.ProviderID); err != nil {
+		if t.ModelID, err = r.choose(ctx, t.ProviderID); err != nil {
 			t.Latency = r.options.Now().Sub(began)
 			return err
 		}
@@ -119,15 +120,35 @@ func (r *Roster) try(ctx context.Context, client provider.Client, t *Trial) (err
 
 var errNoModels = &provider.Error{Kind: provider.KindNotFound, Message: "the provider offers no models"}
 
-func (r *Roster) firstModel(ctx context.Context, providerID string) (string, error) {
-	models, err := r.Models(ctx, providerID)
+func (r *Roster) choose(ctx context.Context, providerID string) (string, error) {
+	m, err := r.member(ctx, providerID)
+	if err != nil {
+		return "", err
+	}
+	if len(m.config.Models) > 0 {
+		return m.config.Models[0], nil
+	}
+	models, _, err := r.Models(ctx, providerID)
 	switch {
 	case err != nil:
 		return "", err
 	case len(models) == 0:
 		return "", errNoModels
 	}
-	return models[0].ID, nil
+	return talkative(providerID, models), nil
+}
+
+// talkative is a model that chats: one that the house knows to, the smallest
+// first, or one of which the provider says so. Without either it is the first.
+func talkative(providerID string, models []provider.Model) string {
+	definition, _ := provider.Lookup(providerID)
+	for _, id := range definition.ChatModels {
+		if slices.ContainsFunc(models, func(m provider.Model) bool { return m.ID == id }) {
+			return id
+		}
+	}
+	chats := func(m provider.Model) bool { return slices.Contains(m.Capabilities, "chat") }
+	return models[max(slices.IndexFunc(models, chats), 0)].ID
 }
 
 // reason parts why a question was not answered from why it could not be asked

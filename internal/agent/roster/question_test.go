@@ -118,6 +118,30 @@ func TestTest(t *testing.T) {
 			}
 		})
 	}
+	for _, tt := range []struct {
+		name, provider string
+		offers, named  []string
+		want           string
+	}{
+		{"first the configuration's", "openai", []string{"gpt-4o-mini"}, []string{"mine", "also-mine"}, "mine"},
+		{"then one that is known to chat, the cheapest first", "openai", []string{"babbage-002", "gpt-5-mini", "gpt-4o-mini"}, nil, "gpt-4o-mini"},
+		{"then one that is said to chat", "custom", []string{"a-embed", `b-chat","capabilities":["completion"],"x":"`}, nil, "b-chat"},
+		{"then any", "openai", []string{"whisper", "davinci"}, nil, "davinci"},
+	} {
+		t.Run("without a model asks "+tt.name, func(t *testing.T) {
+			t.Parallel()
+			u, r := newUpstream(t), newRig()
+			for _, id := range tt.offers {
+				u.offers = append(u.offers, `{"id":"`+id+`"}`)
+			}
+			config := u.config()
+			config.Models = tt.named
+			r.settings.set(tt.provider, config)
+			if got, err := r.Test(t.Context(), tt.provider, ""); err != nil || got.ModelID != tt.want || got.Reason != "" {
+				t.Errorf("got %+v, %v", got, err)
+			}
+		})
+	}
 	t.Run("refuses an unknown provider", func(t *testing.T) {
 		t.Parallel()
 		if _, err := r.Test(t.Context(), "nobody", "m"); !errors.Is(err, agent.ErrProviderNotFound) {

@@ -46,6 +46,7 @@ func (s *settings) set(id string, c roster.Config) {
 // upstream is a provider in OpenAI's dialect that tests command.
 type upstream struct {
 	url    string
+	offers []string // entries of its list; two models if empty
 	lists  atomic.Int64
 	down   atomic.Bool
 	during func() // runs while a list is asked for
@@ -70,7 +71,11 @@ func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		u.lists.Add(1)
 		u.during()
 		w.Header().Set("Content-Type", "application/json")
-		_, _ = fmt.Fprint(w, `{"object":"list","data":[{"id":"small","object":"model"},{"id":"large","object":"model","context_length":9}]}`)
+		entries := u.offers
+		if len(entries) == 0 {
+			entries = []string{`{"id":"small","object":"model"}`, `{"id":"large","object":"model","context_length":9}`}
+		}
+		_, _ = fmt.Fprintf(w, `{"object":"list","data":[%s]}`, strings.Join(entries, ","))
 	default:
 		w.Header().Set("Content-Type", "text/event-stream")
 		_, _ = fmt.Fprint(w, `data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{"content":"Hi"},"finish_reason":"stop"}]}`+"\n\ndata: [DONE]\n\n")
@@ -165,7 +170,7 @@ func TestModels(t *testing.T) {
 	t.Parallel()
 	list := func(t *testing.T, r *rig, want ...string) {
 		t.Helper()
-		models, err := r.Models(t.Context(), "custom")
+		models, _, err := r.Models(t.Context(), "custom")
 		if d := cmp.Diff(want, ids(models)); err != nil || d != "" {
 			t.Fatal(err, d)
 		}
@@ -200,8 +205,11 @@ func TestModels(t *testing.T) {
 		u.down.Store(true)
 		r.later(23 * time.Hour)
 		list(t, r, "large", "small")
+		if _, told, err := r.Models(t.Context(), "custom"); err != nil || !told.Equal(time.Unix(1e9, 0)) {
+			t.Errorf("told at %v, %v", told, err)
+		}
 		r.later(2 * time.Hour)
-		models, err := r.Models(t.Context(), "custom")
+		models, _, err := r.Models(t.Context(), "custom")
 		if e, ok := errors.AsType[*provider.Error](err); !ok || e.Kind != provider.KindAuth || models != nil {
 			t.Errorf("got %v, %v", models, err)
 		}
@@ -211,8 +219,11 @@ func TestModels(t *testing.T) {
 		r := newRig()
 		r.settings.set("custom", roster.Config{Enabled: true, Config: provider.Config{BaseURL: closed(t), Models: []string{"b", "a", "b"}}})
 		list(t, r, "a", "b")
+		if _, told, err := r.Models(t.Context(), "custom"); err != nil || !told.IsZero() {
+			t.Errorf("told at %v, %v", told, err)
+		}
 		r.settings.set("custom", roster.Config{Enabled: true, Config: provider.Config{BaseURL: closed(t)}})
-		if _, err := r.Models(t.Context(), "custom"); !isNetwork(err) {
+		if _, _, err := r.Models(t.Context(), "custom"); !isNetwork(err) {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -224,11 +235,11 @@ func TestModels(t *testing.T) {
 		u.during = func() { close(entered); <-goOn } // a second request would close twice and fail
 		leaving, leave := context.WithCancel(t.Context())
 		left := make(chan error, 1)
-		go func() { _, err := r.Models(leaving, "custom"); left <- err }()
+		go func() { _, _, err := r.Models(leaving, "custom"); left <- err }()
 		<-entered
 		stayed := make(chan error, 1)
 		go func() {
-			models, err := r.Models(t.Context(), "custom")
+			models, _, err := r.Models(t.Context(), "custom")
 			if len(models) != 2 && err == nil {
 				err = fmt.Errorf("got %v", ids(models))
 			}
