@@ -63,6 +63,14 @@ func (c Commands) changed(ctx context.Context, r commands.Receipt) {
 	c.appended(ctx, r)
 }
 
+// created is appended for a creation. What is created begins with its stream's
+// first event, whose revision is its first version; that of the receipt may be a
+// later one, when the creation is replayed.
+func (c Commands) created(ctx context.Context, r commands.Receipt) {
+	httpx.Header(ctx).Set("ETag", etag(0))
+	c.appended(ctx, r)
+}
+
 var done = api.OK{OK: true}
 
 func etag(revision int64) string { return `"` + strconv.FormatInt(revision, 10) + `"` }
