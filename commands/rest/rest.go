@@ -11,7 +11,6 @@ import (
 
 	"github.com/g4fagent/g4fagent/api"
 	"github.com/g4fagent/g4fagent/commands"
-	"github.com/g4fagent/g4fagent/domain/settings"
 	"github.com/g4fagent/g4fagent/eventschema"
 	"github.com/g4fagent/g4fagent/internal/eventlog"
 	"github.com/g4fagent/g4fagent/internal/fault"
@@ -88,7 +87,7 @@ func match(header *string) (*int64, error) {
 		return &never, nil
 	}
 	if tag == api.DefaultsTag {
-		defaults := settings.NoRevision
+		defaults := eventlog.NoStream
 		return &defaults, nil
 	}
 	tag, ok := strings.CutPrefix(tag, `"`)

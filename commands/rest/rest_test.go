@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/g4fagent/g4fagent/api"
-	"github.com/g4fagent/g4fagent/domain/settings"
+	"github.com/g4fagent/g4fagent/internal/eventlog"
 )
 
 func TestMatch(t *testing.T) {
@@ -15,9 +15,9 @@ func TestMatch(t *testing.T) {
 		`"0"`:                         0,
 		` "7" `:                       7,
 		api.ETag(math.MaxInt64):       math.MaxInt64,
-		api.ETag(settings.NoRevision): settings.NoRevision,
-		`"defaults"`:                  settings.NoRevision,
-		`"-1"`:                        settings.NoRevision, // as earlier versions called it
+		api.ETag(eventlog.NoStream): eventlog.NoStream,
+		`"defaults"`:                  eventlog.NoStream,
+		`"-1"`:                        eventlog.NoStream, // as earlier versions called it
 		`W/"7"`:                       math.MinInt64,
 		"W/" + api.DefaultsTag:        math.MinInt64,
 	} {
