@@ -12,14 +12,14 @@ import (
 func TestMatch(t *testing.T) {
 	t.Parallel()
 	for header, want := range map[string]int64{
-		`"0"`:                         0,
-		` "7" `:                       7,
-		api.ETag(math.MaxInt64):       math.MaxInt64,
+		`"0"`:                       0,
+		` "7" `:                     7,
+		api.ETag(math.MaxInt64):     math.MaxInt64,
 		api.ETag(eventlog.NoStream): eventlog.NoStream,
-		`"defaults"`:                  eventlog.NoStream,
-		`"-1"`:                        eventlog.NoStream, // as earlier versions called it
-		`W/"7"`:                       math.MinInt64,
-		"W/" + api.DefaultsTag:        math.MinInt64,
+		`"defaults"`:                eventlog.NoStream,
+		`"-1"`:                      eventlog.NoStream, // as earlier versions called it
+		`W/"7"`:                     math.MinInt64,
+		"W/" + api.DefaultsTag:      math.MinInt64,
 	} {
 		if got, err := match(&header); err != nil || got == nil || *got != want {
 			t.Errorf("%s is %v, %v; want %d", header, got, err, want)
