@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"time"
@@ -140,7 +141,8 @@ type Receipt struct {
 	Position eventlog.Position
 	// Events are what the command appended, now or, when Replayed, before.
 	Events []eventschema.Event
-	// At is when the events were appended.
+	// At is when the events were appended; of a creation, when what it created
+	// began.
 	At       time.Time
 	Replayed bool
 
@@ -165,6 +167,26 @@ func (r Receipt) then(completion Receipt) Receipt {
 	}
 	r.Events = append(slices.Clip(r.Events), completion.Events...)
 	return r
+}
+
+// created is the receipt of a creation that two appends make: decided is the
+// first, and started begins the stream of what was created, at the same time. A
+// log may hold beginnings with a time of their own, which the read models show: a
+// replay answers with what is recorded.
+func (h *Handlers) created(ctx context.Context, decided, started Receipt) (Receipt, error) {
+	r := decided.then(started)
+	if !decided.Replayed {
+		return r, nil
+	}
+	began, err := h.log.Read(ctx, started.Stream, 0, 1)
+	if err == nil && len(began) == 0 {
+		err = fmt.Errorf("%s has no beginning", started.Stream)
+	}
+	if err != nil {
+		return Receipt{}, err
+	}
+	r.At = began[0].Meta.At
+	return r, nil
 }
 
 // first is the command's first event of type E.

@@ -37,6 +37,9 @@ type target struct {
 	// cause, when set, fixes the events' ids: a completion is repeated until it
 	// holds, and appends the same events each time.
 	cause uuid.UUID
+	// at, when set, is the events' time instead of now: a completion tells of what
+	// was decided then, whoever appends it and however late.
+	at time.Time
 }
 
 // decide is the whole command side: fold the stream, decide, append at the
@@ -99,7 +102,9 @@ func decideInLane[S folder[S, E], E eventschema.Event](
 		return Receipt{}, err
 	}
 	defer leave()
-	a.meta.At = h.instant()
+	if a.meta.At = t.at; t.at.IsZero() {
+		a.meta.At = h.instant()
+	}
 	if err := a.begin(ctx); err != nil {
 		return Receipt{}, err
 	}

@@ -55,18 +55,21 @@ func (h *Handlers) CreateFirstAdmin(ctx context.Context, name, email, password s
 }
 
 // ConfigureAPIKey makes the key with this verifier the one that the service
-// account is reached by, instead of any other; an empty verifier takes it away.
-func (h *Handlers) ConfigureAPIKey(ctx context.Context, verifier string) error {
+// account is reached by, instead of any other; an empty verifier takes it away. It
+// reports whether the account may be logged in to. One that was deleted never may
+// again, whatever key is configured.
+func (h *Handlers) ConfigureAPIKey(ctx context.Context, verifier string) (active bool, err error) {
 	ctx = asServer(ctx)
 	t := target{command: "ConfigureAPIKey", stream: userStream(ServiceUserID)}
 	account := eventschema.UserCreated{UserID: ServiceUserID, Name: "API key", Roles: []string{"developer"}}
-	_, err := decide(ctx, h, t, func(s user.State) ([]eventschema.UserEvent, error) {
+	_, err = decide(ctx, h, t, func(s user.State) ([]eventschema.UserEvent, error) {
 		return s.ReplaceKey(account, ConfiguredKeyID, verifier), nil
 	})
 	if err != nil {
-		return fmt.Errorf("configure the API key: %w", err)
+		return false, fmt.Errorf("configure the API key: %w", err)
 	}
-	return nil
+	past, err := known[user.State, eventschema.UserEvent](ctx, h, t.stream)
+	return past.State.Active(), err
 }
 
 // asServer is ctx with the server itself as the actor.

@@ -278,8 +278,8 @@ func TestAnAPIKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := r.ConfigureAPIKey(t.Context(), verifier); err != nil {
-		t.Fatal(err)
+	if active, err := r.ConfigureAPIKey(t.Context(), verifier); err != nil || !active {
+		t.Fatal(active, err)
 	}
 	ctx := r.by(request{user: "-"})
 	l, err := r.LogInWithAPIKey(ctx, key)
@@ -296,8 +296,8 @@ func TestAnAPIKey(t *testing.T) {
 		}
 	}
 	// The key is replaced under the same id: logins by the old one end.
-	if err := r.ConfigureAPIKey(t.Context(), otherVerifier); err != nil {
-		t.Fatal(err)
+	if active, err := r.ConfigureAPIKey(t.Context(), otherVerifier); err != nil || !active {
+		t.Fatal(active, err)
 	}
 	_, err = r.RefreshLogin(ctx, l.RefreshToken)
 	refused(t, err, login.ErrInvalidRefreshToken)
@@ -309,6 +309,23 @@ func TestAnAPIKey(t *testing.T) {
 	}
 	if _, err := r.RefreshLogin(ctx, l.RefreshToken); err != nil {
 		t.Errorf("with the new key: %v", err)
+	}
+	configure := func(verifier string, want bool) {
+		t.Helper()
+		if active, err := r.ConfigureAPIKey(t.Context(), verifier); err != nil || active != want {
+			t.Errorf("the account is active: %v, %v", active, err)
+		}
+	}
+	must(r.UpdateUser(r.someone(), commands.UpdateUser{UserID: commands.ServiceUserID, Disabled: new(true)}))(t)
+	configure(otherVerifier, false)
+	must(r.UpdateUser(r.someone(), commands.UpdateUser{UserID: commands.ServiceUserID, Disabled: new(false)}))(t)
+	configure(otherVerifier, true)
+	must(r.DeleteUser(r.someone(), commands.DeleteUser{UserID: commands.ServiceUserID}))(t)
+	for _, v := range []string{otherVerifier, verifier, ""} {
+		configure(v, false)
+	}
+	if names := r.names("user-" + commands.ServiceUserID); names[len(names)-1] != "user.deleted" {
+		t.Errorf("a deleted account goes on: %q", names)
 	}
 }
 

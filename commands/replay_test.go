@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/g4fagent/g4fagent/commands"
 	"github.com/g4fagent/g4fagent/eventschema"
@@ -135,6 +136,7 @@ func TestACommandIsCarriedOutOnceUnderAKey(t *testing.T) {
 			ctx := r.by(request{key: "key", input: "x"})
 			first := must(command(ctx, "x"))(t)
 			end := head(t, r.log)
+			r.clock.pass(time.Minute)
 			replays(t, first, must(command(r.by(request{key: "key", input: "x"}), "x"))(t))
 			if head(t, r.log) != end {
 				t.Error("the repetition appended something")

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -60,11 +61,11 @@ func (h *Handlers) CreateSession(ctx context.Context, c CreateSession) (Receipt,
 		added = e // a replay answers with what was recorded
 	}
 	failpoint.Hit(failpoint.Completing)
-	started, err := h.StartJournal(completing(ctx, decided), added)
+	started, err := h.StartJournal(completing(ctx, decided), added, decided.At)
 	if err != nil {
 		return Receipt{}, err
 	}
-	return decided.then(started), nil
+	return h.created(ctx, decided, started)
 }
 
 func (h *Handlers) withDefaults(ctx context.Context, c CreateSession) (CreateSession, error) {
@@ -76,12 +77,13 @@ func (h *Handlers) withDefaults(ctx context.Context, c CreateSession) (CreateSes
 	return c, err
 }
 
-// StartJournal completes a project's decision: the session's journal exists.
-func (h *Handlers) StartJournal(ctx context.Context, added eventschema.ProjectSessionAdded) (Receipt, error) {
+// StartJournal completes what a project decided at some time: the session's journal
+// exists, since then.
+func (h *Handlers) StartJournal(ctx context.Context, added eventschema.ProjectSessionAdded, at time.Time) (Receipt, error) {
 	s := added.Session
 	t := target{
 		command: "StartJournal", stream: sessionStream(s.SessionID), project: s.ProjectID, fresh: true,
-		cause: uuid.NewSHA1(uuid.NameSpaceOID, []byte(s.SessionID)),
+		cause: uuid.NewSHA1(uuid.NameSpaceOID, []byte(s.SessionID)), at: at,
 	}
 	return decide(withoutKey(ctx), h, t, func(st session.State) ([]eventschema.SessionEvent, error) { return st.Create(s) })
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/g4fagent/g4fagent/commands"
 	"github.com/g4fagent/g4fagent/domain/project"
@@ -24,10 +25,15 @@ func TestASessionsStartIsCompleted(t *testing.T) {
 		added := eventschema.ProjectSessionAdded{ProjectID: project, Session: eventschema.SessionCreated{
 			SessionID: "sess_1", ProjectID: project, Title: "t", Config: json.RawMessage(`{}`), Memory: json.RawMessage(`{}`),
 		}}
-		r.append("project-"+project, 0, eventlog.Meta{At: r.clock.Now()}, added)
+		decided := r.clock.Now().Truncate(time.Microsecond)
+		r.append("project-"+project, 0, eventlog.Meta{At: decided}, added)
+		r.clock.pass(time.Hour)
 		server := identity.WithPrincipal(t.Context(), identity.Server())
-		first := must(r.StartJournal(server, added))(t)
-		again := must(rigOn(t, r.log).StartJournal(server, added))(t)
+		first := must(r.StartJournal(server, added, decided))(t)
+		again := must(rigOn(t, r.log).StartJournal(server, added, decided))(t)
+		if began := r.records("session-sess_1")[0].Meta.At; !began.Equal(decided) {
+			t.Errorf("the session began at %s, which was decided at %s", began, decided)
+		}
 		if first.Position != again.Position || again.Revision != 0 {
 			t.Errorf("completed as %+v, then as %+v", first, again)
 		}
@@ -42,7 +48,7 @@ func TestASessionsStartIsCompleted(t *testing.T) {
 		project := a.project()
 		added := eventschema.ProjectSessionAdded{ProjectID: project, Session: eventschema.SessionCreated{SessionID: "sess_1", ProjectID: project}}
 		together(8, func(i int) {
-			if _, err := []*rig{a, b}[i%2].StartJournal(a.someone(), added); err != nil {
+			if _, err := []*rig{a, b}[i%2].StartJournal(a.someone(), added, a.clock.Now()); err != nil {
 				t.Error(err)
 			}
 		})
@@ -66,12 +72,39 @@ func TestASessionsStartIsCompleted(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		cut.clock.pass(time.Hour)
 		again := must(cut.CreateSession(cut.by(request{key: "k"}), newSession(project)))(t)
 		if !again.Replayed || written[eventschema.SessionCreated](t, again).SessionID != id {
 			t.Errorf("answer %+v", again)
 		}
+		if began := cut.records("session-" + id)[0].Meta.At; !again.At.Equal(whole.At) || !began.Equal(whole.At) {
+			t.Errorf("created at %s, then at %s, and the journal begins at %s", whole.At, again.At, began)
+		}
 		if got, want := cut.records("session-" + id)[0].ID, r.records("session-" + id)[0].ID; got != want {
 			t.Errorf("the journal begins with %s, elsewhere with %s", got, want)
+		}
+	})
+	t.Run("at a time of its own in an older log", func(t *testing.T) {
+		t.Parallel()
+		r := newRig(t)
+		project := r.project()
+		ctx := r.by(request{key: "k"})
+		whole := must(r.CreateSession(ctx, newSession(project)))(t)
+		session := "session-" + written[eventschema.SessionCreated](t, whole).SessionID
+
+		older := newRig(t)
+		began := whole.At.Add(time.Millisecond)
+		for _, record := range slices.Concat(r.records("project-"+project), r.records(session)) {
+			if record.Stream == session {
+				record.Meta.At = began
+			}
+			stored := eventlog.Event{ID: record.ID, Stored: record.Stored, Meta: record.Meta}
+			if _, err := older.log.Append(t.Context(), record.Stream, record.Revision-1, stored); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if again := must(older.CreateSession(ctx, newSession(project)))(t); !again.Replayed || !again.At.Equal(began) {
+			t.Errorf("the answer says %s, the read models %s", again.At, began)
 		}
 	})
 }

@@ -282,7 +282,7 @@ func TestTheCacheNeverGoesBack(t *testing.T) {
 		r.message(id, "x")
 	}
 	added := decoded[eventschema.ProjectSessionAdded](t, r.records("project-" + project)[1])
-	if again := must(r.StartJournal(r.someone(), added))(t); again.Revision != 0 {
+	if again := must(r.StartJournal(r.someone(), added, r.clock.Now()))(t); again.Revision != 0 {
 		t.Fatalf("the journal was started at %d", again.Revision)
 	}
 	before := r.conflicts()

@@ -6,6 +6,7 @@ import (
 	"net/mail"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -46,7 +47,7 @@ func (h *Handlers) CreateUser(ctx context.Context, c CreateUser) (Receipt, error
 		e = reserved.User // a replay answers with what was recorded
 	}
 	failpoint.Hit(failpoint.Completing)
-	started, theirs, err := h.startUser(completing(ctx, decided), e)
+	started, theirs, err := h.startUser(completing(ctx, decided), e, decided.At)
 	if err != nil {
 		return Receipt{}, err
 	}
@@ -58,7 +59,7 @@ func (h *Handlers) CreateUser(ctx context.Context, c CreateUser) (Receipt, error
 			return Receipt{}, err
 		}
 	}
-	return decided.then(started), nil
+	return h.created(ctx, decided, started)
 }
 
 func (h *Handlers) newUser(ctx context.Context, c CreateUser) (eventschema.UserCreated, error) {
@@ -81,19 +82,19 @@ func (h *Handlers) newUser(ctx context.Context, c CreateUser) (eventschema.UserC
 	return e, nil
 }
 
-// StartUser completes a reservation: the user's stream exists. A user's id may
-// have been reserved for twice, with two addresses, under one idempotency key; the
-// second reservation is given back.
-func (h *Handlers) StartUser(ctx context.Context, e eventschema.UserCreated) (Receipt, error) {
-	receipt, _, err := h.startUser(ctx, e)
+// StartUser completes a reservation made at some time: the user's stream exists,
+// since then. A user's id may have been reserved for twice, with two addresses,
+// under one idempotency key; the second reservation is given back.
+func (h *Handlers) StartUser(ctx context.Context, e eventschema.UserCreated, at time.Time) (Receipt, error) {
+	receipt, _, err := h.startUser(ctx, e, at)
 	return receipt, err
 }
 
 // startUser reports whether the user is the one that e describes.
-func (h *Handlers) startUser(ctx context.Context, e eventschema.UserCreated) (r Receipt, theirs bool, err error) {
+func (h *Handlers) startUser(ctx context.Context, e eventschema.UserCreated, at time.Time) (r Receipt, theirs bool, err error) {
 	t := target{
 		command: "StartUser", stream: userStream(e.UserID), fresh: true,
-		cause: uuid.NewSHA1(uuid.NameSpaceOID, []byte(e.UserID+" "+e.EmailHash)),
+		cause: uuid.NewSHA1(uuid.NameSpaceOID, []byte(e.UserID+" "+e.EmailHash)), at: at,
 	}
 	r, err = decide(withoutKey(ctx), h, t, func(s user.State) ([]eventschema.UserEvent, error) {
 		theirs = !s.Exists || s.EmailHash == e.EmailHash

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/g4fagent/g4fagent/commands"
 	"github.com/g4fagent/g4fagent/domain/installation"
@@ -64,16 +65,22 @@ func TestAUsersStartIsCompleted(t *testing.T) {
 	t.Parallel()
 	a := newRig(t)
 	b := rigOn(t, a.log)
+	reserved := a.clock.Now().Truncate(time.Microsecond)
 	e := eventschema.UserCreated{UserID: "user_1", Name: "Ada", Email: "ada@example.org", EmailHash: a.EmailHash("ada@example.org"), Roles: []string{"viewer"}}
-	a.append("reservation-email-"+e.EmailHash, eventlog.NoStream, eventlog.Meta{At: a.clock.Now()}, eventschema.EmailReserved{User: e})
+	a.append("reservation-email-"+e.EmailHash, eventlog.NoStream, eventlog.Meta{At: reserved}, eventschema.EmailReserved{User: e})
+	a.clock.pass(time.Hour)
+	b.clock.pass(2 * time.Hour)
 	together(8, func(i int) {
-		if _, err := []*rig{a, b}[i%2].StartUser(identity.WithPrincipal(t.Context(), identity.Server()), e); err != nil {
+		if _, err := []*rig{a, b}[i%2].StartUser(identity.WithPrincipal(t.Context(), identity.Server()), e, reserved); err != nil {
 			t.Error(err)
 		}
 	})
 	records := a.records("user-user_1")
 	if len(records) != 1 || decoded[eventschema.UserCreated](t, records[0]).Name != "Ada" {
 		t.Errorf("the user has %q", a.names("user-user_1"))
+	}
+	if began := records[0].Meta.At; !began.Equal(reserved) {
+		t.Errorf("the user began at %s, reserved at %s", began, reserved)
 	}
 	_, err := a.CreateUser(a.someone(), commands.CreateUser{Name: "Eve", Email: "ada@example.org"})
 	refused(t, err, reservation.ErrEmailTaken)
@@ -108,8 +115,8 @@ func TestAKeyMakesOneAccount(t *testing.T) {
 			r.append("reservation-email-"+e.EmailHash, eventlog.NoStream, eventlog.Meta{At: r.clock.Now()}, eventschema.EmailReserved{User: e})
 		}
 		for range 2 { // the completions of both, in the order of the log, and again
-			must(r.StartUser(r.someone(), first))(t)
-			must(r.StartUser(r.someone(), second))(t)
+			must(r.StartUser(r.someone(), first, r.clock.Now()))(t)
+			must(r.StartUser(r.someone(), second, r.clock.Now()))(t)
 		}
 		if names := r.names("reservation-email-b"); !slices.Equal(names, []string{"reservation.email_taken", "reservation.email_released"}) {
 			t.Errorf("the second address has %q", names)

@@ -3,6 +3,7 @@ package main_test
 import (
 	"net/http"
 	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -109,6 +110,33 @@ func TestAPIKey(t *testing.T) {
 	v.send("POST", "/auth/login", `{"method":"api_key","api_key":"wrong"}`).want(t, 401, "invalid_credentials")
 	v.token = decode[tokens](t, v.send("POST", "/auth/login", `{"method":" API_key ","api_key":"`+apiKey+`"}`).want(t, 200, "")).AccessToken
 	v.send("GET", "/me", "").want(t, 200, "")
+}
+
+// An account that an administrator deleted does not come back with a restart: the
+// operator is told that the configured key is of no use.
+func TestAnAPIKeyWithoutItsAccount(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	const told = "the configured API key logs nobody in"
+	withKey := `{"method":"api_key","api_key":"` + apiKey + `"}`
+	s.start("G4FAGENT_API_KEY=" + apiKey)
+	if strings.Contains(s.out.String(), told) {
+		t.Error("the first start warns of a key that is good")
+	}
+	c := s.login()
+	c.send("POST", "/auth/login", withKey).want(t, 200, "")
+	c.must("DELETE", "/admin/users/user_service", "", nil, nil)
+	s.stop()
+	s.start("G4FAGENT_API_KEY=" + apiKey)
+	if said := s.out.String(); strings.Count(said, told) != 1 || !strings.Contains(said, "WARN") {
+		t.Error("nothing is said of the key whose account is gone")
+	}
+	s.login().send("POST", "/auth/login", withKey).want(t, 401, "invalid_credentials")
+	s.stop()
+	s.start()
+	if strings.Contains(s.out.String(), told) {
+		t.Error("a start without a key warns of one")
+	}
 }
 
 // Guessing gets slower, for the account and not for everybody.

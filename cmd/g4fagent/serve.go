@@ -176,9 +176,22 @@ func (s *system) prepare(ctx context.Context) (generated string, err error) {
 	if err := s.handlers.CountAdmin(identity.WithPrincipal(ctx, identity.Server()), commands.FirstAdminID); err != nil {
 		return "", err
 	}
+	return generated, s.configureKey(ctx)
+}
+
+// configureKey tells the service account the configured key, and the operator when
+// it is of no use. An account that somebody ended is not made anew: a key that was
+// taken out of use, perhaps because it had leaked, would be back at the next start.
+func (s *system) configureKey(ctx context.Context) error {
 	verifier := ""
 	if s.config.apiKey != "" {
 		_, _, verifier, _ = s.tokens.ReadAPIKey(s.config.apiKey)
 	}
-	return generated, s.handlers.ConfigureAPIKey(ctx, verifier)
+	active, err := s.handlers.ConfigureAPIKey(ctx, verifier)
+	if err == nil && s.config.apiKey != "" && !active {
+		s.logger.WarnContext(ctx, "the configured API key logs nobody in, because its account is disabled or deleted: "+
+			"enable the account, or if it was deleted leave --api-key out and let each program log in as a user of its own",
+			slog.String("user_id", commands.ServiceUserID))
+	}
+	return err
 }

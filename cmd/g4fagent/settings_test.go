@@ -17,6 +17,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/g4fagent/g4fagent/api"
 )
 
 // What providers are told in confidence. None of it may be anywhere in clear.
@@ -145,6 +147,9 @@ func settingsKeepSecrets(t *testing.T, a admins, configured map[string]any) {
 	if first.Settings["default_provider_id"] != "g4f" || etag != `"-1"` {
 		t.Errorf("before any change: %v, ETag %s", first.Settings, etag)
 	}
+	for _, tag := range []string{etag, api.DefaultsTag} { // before anybody changes anything
+		a.send("PUT", "/settings", `{"default_provider_id":"g4f"}`, "If-Match", tag).want(t, http.StatusOK, "")
+	}
 	change := custom(configured)
 	change["ui"] = map[string]any{"theme": shownInClear}
 	changed := a.put(change)
@@ -154,7 +159,7 @@ func settingsKeepSecrets(t *testing.T, a admins, configured map[string]any) {
 	if now := a.must("GET", "/settings", "", nil, nil).header.Get("ETag"); now != `"0"` || changed.header.Get("ETag") != now {
 		t.Errorf("ETag %s, after a change to %s", now, changed.header.Get("ETag"))
 	}
-	a.send("PUT", "/settings", `{"memory_limit_gb":4}`, "If-Match", etag).want(t, http.StatusPreconditionFailed, "precondition_failed")
+	a.send("PUT", "/settings", `{"memory_limit_gb":4}`, "If-Match", api.DefaultsTag).want(t, http.StatusPreconditionFailed, "precondition_failed")
 	a.send("PUT", "/settings", `{"memory_limit_gb":4}`, "If-Match", `W/"0"`).want(t, http.StatusPreconditionFailed, "precondition_failed")
 	a.send("PUT", "/settings", `{"memory_limit_gb":4}`, "If-Match", `"0"`).want(t, http.StatusOK, "")
 	a.send("PUT", "/settings", `{"providers":[{"provider_id":"custom","api_key":7}]}`).named(t, "providers.0.api_key")

@@ -17,7 +17,7 @@ func (r *Reactors) startJournal(ctx context.Context, why eventlog.Record) error 
 	if err != nil {
 		return err
 	}
-	_, err = r.handlers.StartJournal(ctx, added)
+	_, err = r.handlers.StartJournal(ctx, added, why.Meta.At)
 	return err
 }
 
@@ -26,7 +26,7 @@ func (r *Reactors) startUser(ctx context.Context, why eventlog.Record) error {
 	if err != nil {
 		return err
 	}
-	_, err = r.handlers.StartUser(ctx, reserved.User)
+	_, err = r.handlers.StartUser(ctx, reserved.User, why.Meta.At)
 	return err
 }
 

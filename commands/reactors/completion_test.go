@@ -37,6 +37,9 @@ func TestASessionGetsItsJournal(t *testing.T) {
 	if r.Meta.ActorKind != "system" || r.Meta.ActorUserID != "system" {
 		t.Errorf("it was begun by %s %s", r.Meta.ActorKind, r.Meta.ActorUserID)
 	}
+	if decided := h.history.await("project-"+project, "project.session_added", 1); !r.Meta.At.Equal(decided.Meta.At) {
+		t.Errorf("it began at %s, decided at %s", r.Meta.At, decided.Meta.At)
+	}
 	h.repeat("start_journal")
 	h.history.mustBe("session-sess_1", "session.created")
 }
@@ -46,9 +49,12 @@ func TestAnAddressIsItsUsers(t *testing.T) {
 	h := newHouse(t)
 	h.start(options{})
 	h.append("reservation-email-h1", eventlog.NoStream, reserved("user_1", "h1"))
-	created := read[eventschema.UserCreated](t, h.history.await("user-user_1", "user.created", 1))
-	if created.Email != "ada@example.org" {
+	began := h.history.await("user-user_1", "user.created", 1)
+	if created := read[eventschema.UserCreated](t, began); created.Email != "ada@example.org" {
 		t.Errorf("the user begins as %+v", created)
+	}
+	if taken := h.history.await("reservation-email-h1", "reservation.email_taken", 1); !began.Meta.At.Equal(taken.Meta.At) {
+		t.Errorf("the user began at %s, the address was taken at %s", began.Meta.At, taken.Meta.At)
 	}
 	h.append("user-user_1", 0, eventschema.UserDeleted{UserID: "user_1", EmailHash: "h1"})
 	h.history.await("reservation-email-h1", "reservation.email_released", 1)

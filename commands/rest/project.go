@@ -18,7 +18,7 @@ func (c Commands) CreateProject(ctx context.Context, r api.CreateProjectRequestO
 	if err != nil {
 		return nil, err
 	}
-	c.appended(ctx, receipt)
+	c.created(ctx, receipt)
 	e := wrote[eventschema.ProjectCreated](receipt)
 	return api.CreateProject200JSONResponse{Project: api.Project{
 		ID: e.ProjectID, Name: e.Name, Description: e.Description, Status: e.Status, Environment: e.Environment, Repo: e.Repo,

@@ -58,14 +58,20 @@ func (c Commands) appended(ctx context.Context, r commands.Receipt) {
 // changed is appended for a change of an item, whose new version it names.
 func (c Commands) changed(ctx context.Context, r commands.Receipt) {
 	if len(r.Events) > 0 {
-		httpx.Header(ctx).Set("ETag", etag(r.Revision))
+		httpx.Header(ctx).Set("ETag", api.ETag(r.Revision))
 	}
 	c.appended(ctx, r)
 }
 
-var done = api.OK{OK: true}
+// created is appended for a creation. What is created begins with its stream's
+// first event, whose revision is its first version; that of the receipt may be a
+// later one, when the creation is replayed.
+func (c Commands) created(ctx context.Context, r commands.Receipt) {
+	httpx.Header(ctx).Set("ETag", api.ETag(0))
+	c.appended(ctx, r)
+}
 
-func etag(revision int64) string { return `"` + strconv.FormatInt(revision, 10) + `"` }
+var done = api.OK{OK: true}
 
 var errIfMatch = fault.New(fault.Invalid, "invalid_request", "If-Match is not an ETag as the server gave it.").With("field", "If-Match")
 
@@ -79,6 +85,10 @@ func match(header *string) (*int64, error) {
 	if strings.HasPrefix(tag, "W/") {
 		never := int64(math.MinInt64) // the settings have the version -1 before they are changed
 		return &never, nil
+	}
+	if tag == api.DefaultsTag {
+		defaults := eventlog.NoStream
+		return &defaults, nil
 	}
 	tag, ok := strings.CutPrefix(tag, `"`)
 	tag, ok2 := strings.CutSuffix(tag, `"`)

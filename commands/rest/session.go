@@ -19,7 +19,7 @@ func (c Commands) CreateSession(ctx context.Context, r api.CreateSessionRequestO
 	if err != nil {
 		return nil, err
 	}
-	c.appended(ctx, receipt)
+	c.created(ctx, receipt)
 	e := wrote[eventschema.ProjectSessionAdded](receipt).Session
 	return api.CreateSession200JSONResponse{Session: api.Session{
 		ID: e.SessionID, ProjectID: e.ProjectID, Title: e.Title, Status: e.Status, ProviderID: e.ProviderID, ModelID: e.ModelID,

@@ -17,7 +17,7 @@ func (c Commands) CreateUser(ctx context.Context, r api.CreateUserRequestObject)
 	if err != nil {
 		return nil, err
 	}
-	c.appended(ctx, receipt)
+	c.created(ctx, receipt)
 	e := wrote[eventschema.EmailReserved](receipt).User
 	return api.CreateUser200JSONResponse{User: api.User{
 		ID: e.UserID, Name: e.Name, Email: e.Email, Roles: e.Roles, CreatedAt: api.Time(receipt.At),

@@ -241,37 +241,3 @@ func checkModels(field string, value any) error {
 	}
 	return nil
 }
-
-// checkFree refuses free members that call themselves a credential. The settings
-// are shown to every reader, and the log keeps them for ever.
-func checkFree(field, name string, value any) error {
-	switch value := value.(type) {
-	case string:
-		if value != "" && namesCredential(name) {
-			return refused(field, "looks like a credential, which would be kept and shown in clear: a provider's belongs in its api_key or headers")
-		}
-	case object:
-		for _, below := range sorted(value) {
-			if err := checkFree(field+"."+below, below, value[below]); err != nil {
-				return err
-			}
-		}
-	case []any:
-		for i, item := range value {
-			if err := checkFree(fmt.Sprintf("%s.%d", field, i), name, item); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-var credentialNames = []string{
-	"apikey", "apitoken", "accesstoken", "authtoken", "bearertoken", "refreshtoken", "secret", "secretkey", "privatekey", "password", "passphrase",
-}
-
-func namesCredential(name string) bool {
-	name = strings.ToLower(strings.NewReplacer("_", "", "-", "").Replace(name))
-	return name == "token" || name == "authorization" ||
-		slices.ContainsFunc(credentialNames, func(suffix string) bool { return strings.HasSuffix(name, suffix) })
-}

@@ -189,6 +189,10 @@ func TestUpdateRefusesNonsense(t *testing.T) {
 		{`{"github":{"access_token":"secret"}}`, "github.access_token"},
 		{`{"openai_api_key":"secret"}`, "openai_api_key"},
 		{`{"tokens":{"token":["secret"]}}`, "tokens.token.0"},
+		{`{"ui":{"theme":"dark","secret_token":"secret"}}`, "ui.secret_token"},
+		{`{"providers":[{"provider_id":"openai","github_token":"secret"}]}`, "providers.0.github_token"},
+		{`{"providers":[{"provider_id":"openai","extra":{"user":"ghp_0123456789abcdefABCDEF0123456789abcd"}}]}`, "providers.0.extra.user"},
+		{`{"ui":{"theme":"sk-proj-0123456789abcdef"}}`, "ui.theme"},
 	} {
 		t.Run(tt.patch, func(t *testing.T) {
 			t.Parallel()
@@ -213,6 +217,64 @@ func TestUpdateRefusesNonsense(t *testing.T) {
 		mustTell(t, after(t, `{"max_tokens":5,"token":"","tokens":"many","secret":{}}`),
 			`/max_tokens null 5`, `/secret null {}`, `/token null ""`, `/tokens null "many"`)
 	})
+}
+
+// Nothing that the settings are told openly may be a credential, whether it is
+// named like one or looks like one.
+func TestUpdateRefusesCredentials(t *testing.T) {
+	t.Parallel()
+	refused := func(t *testing.T, name, value string) bool {
+		t.Helper()
+		patch, err := json.Marshal(map[string]any{"mine": map[string]string{name: value}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = settings.State{}.Update(patch, nil)
+		f, ok := err.(*fault.Error) //nolint:errorlint // a decision returns its faults bare
+		if err != nil && (!ok || f.Details["field"] != "mine."+name || strings.Contains(err.Error(), value)) {
+			t.Errorf("%s: refused with %v", name, err)
+		}
+		return err != nil
+	}
+	for name, want := range map[string]bool{
+		"token": true, "secret_token": true, "github_token": true, "access_token": true, "GITHUB-TOKEN": true, "slackToken": true, "id token": true,
+		"secret": true, "client_secret": true, "webhookSecret": true, "aws.secret_access_key": true, "passwd": true,
+		"password": true, "smtp_password": true, "db-password": true, "api_key": true, "stripe_api_key": true, "X-API-Key": true, "authorization": true,
+		"tokens": false, "max_tokens": false, "token_limit": false, "tokenizer": false, "eos_token": false, "stop_token": false, "padToken": false,
+		"secretary": false, "secret_count": false, "password_policy": false, "hotkey": false, "key": false, "accesskey": false, "authorizations": false,
+	} {
+		if got := refused(t, name, "0Zq-value"); got != want {
+			t.Errorf("a member named %s is refused: %v", name, got)
+		}
+	}
+	for value, want := range map[string]bool{
+		"sk-0123456789abcdefABCDEF":                        true,
+		"sk-ant-api03-abc_DEF-0123456789":                  true,
+		"Bearer sk-0123456789abcdefABCDEF":                 true,
+		`{"key":"ghp_0123456789abcdefABCDEF0123456789ab"}`: true,
+		"github_pat_0123456789abcdefABCDEF_0123456789":     true,
+		"glpat-0123456789abcdefABCD":                       true,
+		"xoxb-123456789012-abcdefghijkl":                   true,
+		"AKIA0123456789ABCDEF":                             true,
+		"id=ASIA0123456789ABCDEF;":                         true,
+		"AIza0123456789abcdefABCDEF0123456789-_x":          true,
+		"-----BEGIN RSA PRIVATE KEY-----\nMII":             true,
+		"-----BEGIN PRIVATE KEY-----":                      true,
+		"sk":                                               false,
+		"sk-SK":                                            false,
+		"disk-0123456789abcdefABCDEF":                      false,
+		"risk-assessment-of-everything":                    false,
+		"ghp_short":                                        false,
+		"AKIA":                                             false,
+		"AKIA0123456789ABCDEFG":                            false,
+		"PAKIA0123456789ABCDEF":                            false,
+		"xoxo-":                                            false,
+		"-----BEGIN CERTIFICATE-----":                      false,
+	} {
+		if got := refused(t, "note", value); got != want {
+			t.Errorf("%q is refused: %v", value, got)
+		}
+	}
 }
 
 func TestUpdateKeepsWithinAnAppend(t *testing.T) {

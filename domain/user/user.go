@@ -139,10 +139,12 @@ func (s State) Delete(userID string, match *int64) ([]eventschema.UserEvent, err
 }
 
 // ReplaceKey makes the key with a verifier the only one under its id, and the
-// account with it if there is none; an empty verifier takes the key away.
+// account with it if there never was one; an empty verifier takes the key away. A
+// deleted account has no more keys: who ended it meant it, and what is configured
+// must not undo that.
 func (s State) ReplaceKey(account eventschema.UserCreated, keyID, verifier string) []eventschema.UserEvent {
 	old := s.Keys[keyID]
-	if old == verifier {
+	if s.Deleted || old == verifier {
 		return nil
 	}
 	var events []eventschema.UserEvent

@@ -78,6 +78,9 @@ func TestKeys(t *testing.T) {
 	given(t, account, issued("kv")).When(replace("other")).Then(revoked, issued("other"))
 	given(t, account, issued("kv")).When(replace("")).Then(revoked)
 	given(t, account, issued("kv"), revoked).When(replace("")).ThenNothing()
+	for _, verifier := range []string{"kv", "other", ""} {
+		given(t, account, issued("kv"), deleted).When(replace(verifier)).ThenNothing()
+	}
 }
 
 // States are shared between commands: folding further from one must not change
