@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -46,6 +47,15 @@ func (l *Log) disk(o Options) disk {
 }
 
 func (d disk) Unwrap() vfs.FS { return d.FS }
+
+// Lock implements vfs.FS, and fails with ErrInUse where somebody has the lock.
+func (d disk) Lock(name string) (io.Closer, error) {
+	held, err := d.FS.Lock(name)
+	if err != nil {
+		return nil, lockFault(err)
+	}
+	return held, nil
+}
 
 func isTable(name string) bool { return filepath.Ext(name) == ".sst" }
 
