@@ -9,10 +9,22 @@ import (
 	"github.com/oapi-codegen/runtime"
 )
 
+// Why a parameter is refused, beside that it is not of its type.
 var (
-	errAbsent      = errors.New("it is required")
-	errNotStorable = errors.New("it holds NUL or is not UTF-8")
+	ErrAbsent   = errors.New("is required")
+	ErrUnstored = errors.New("holds NUL or is not UTF-8")
 )
+
+// ParameterError says that a parameter is not as the document wants it.
+type ParameterError struct {
+	Name string
+	Err  error // ErrAbsent, ErrUnstored, or why it is not of its type
+}
+
+func (e *ParameterError) Error() string { return fmt.Sprintf("parameter %s: %v", e.Name, e.Err) }
+
+// Unwrap is the reason.
+func (e *ParameterError) Unwrap() error { return e.Err }
 
 // optional is a parameter's first value, or nil when there is none or an empty
 // one: an empty filter filters nothing.
@@ -22,7 +34,7 @@ func optional[T any](name string, values []string) (*T, error) {
 	}
 	value := new(T)
 	if err := bind(values[0], value); err != nil {
-		return nil, parameterError(name, err)
+		return nil, &ParameterError{name, err}
 	}
 	return value, nil
 }
@@ -34,7 +46,7 @@ func required[T any](name string, values []string) (T, error) {
 	case err != nil:
 		return *new(T), err
 	case value == nil:
-		return *new(T), parameterError(name, errAbsent)
+		return *new(T), &ParameterError{name, ErrAbsent}
 	default:
 		return *value, nil
 	}
@@ -42,13 +54,9 @@ func required[T any](name string, values []string) (T, error) {
 
 func bind(text string, value any) error {
 	if strings.ContainsRune(text, 0) || !utf8.ValidString(text) {
-		return errNotStorable
+		return ErrUnstored
 	}
 	return runtime.BindStringToObject(text, value)
-}
-
-func parameterError(name string, err error) error {
-	return fmt.Errorf("parameter %s: %w", name, err)
 }
 
 // Flag is a boolean of the query: 1, true, yes and on, in any case, are true,

@@ -51,6 +51,9 @@ type Operation struct {
 	// Stream operations answer until one side ends them.
 	Stream bool
 
+	// Parameters are all of the operation's, of its path, query and headers.
+	Parameters []Parameter
+
 	Body BodyKind
 	// BodyRequired says that a missing body, and {}, are refused.
 	BodyRequired bool
@@ -124,6 +127,7 @@ type written struct {
 	BodyFirst   bool                   `yaml:"x-body-first"`
 	Codes       []string               `yaml:"x-error-codes"`
 	Events      map[string]StreamEvent `yaml:"x-stream-events"`
+	Parameters  []Parameter            `yaml:"parameters"`
 	RequestBody struct {
 		Required bool `yaml:"required"`
 		Content  map[string]struct {
@@ -149,6 +153,9 @@ func parse() (document, error) {
 		Paths  yaml.Node            `yaml:"paths"`
 		Errors map[string]ErrorCode `yaml:"x-errors"`
 		Common []string             `yaml:"x-common-error-codes"`
+		Shared struct {
+			Parameters map[string]Parameter `yaml:"parameters"`
+		} `yaml:"components"`
 	}
 	if err := root.Decode(&top); err != nil {
 		return document{}, err
@@ -165,6 +172,9 @@ func parse() (document, error) {
 				return document{}, fmt.Errorf("%s: %w", w.ID, err)
 			}
 			o.Name = names[w.ID]
+			if o.Parameters, err = resolved(w.Parameters, top.Shared.Parameters); err != nil {
+				return document{}, fmt.Errorf("%s: %w", w.ID, err)
+			}
 			o.ErrorCodes = append(o.ErrorCodes, top.Common...)
 			d.operations = append(d.operations, o)
 			if w.Events != nil {

@@ -94,7 +94,7 @@ func text(filter *string) string {
 }
 
 func setETag(ctx context.Context, revision int64) {
-	httpx.Header(ctx).Set("ETag", `"`+strconv.FormatInt(revision, 10)+`"`)
+	httpx.Header(ctx).Set("ETag", api.ETag(revision))
 }
 
 func timeOf(t *api.Time) *time.Time { return (*time.Time)(t) }

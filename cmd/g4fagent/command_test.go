@@ -58,6 +58,16 @@ func TestCommandLine(t *testing.T) {
 		"no end of tokens":   {"G4FAGENT_RUN_MAX_OUTPUT_TOKENS=200000", []string{"serve"}, 2, "run-max-output-tokens"},
 		"fewer than none":    {"", []string{"serve", "--run-max-output-tokens", "-1"}, 2, "run-max-output-tokens"},
 		"open to the world":  {"", []string{"serve", "--auth-disabled", "--host", "0.0.0.0"}, 2, "loopback"},
+		"a bare proxy":       {"", []string{"serve", "--trusted-proxy", "foo"}, 2, `--trusted-proxy "foo" is no network such as 10.0.0.0/8`},
+		"a relative path":    {"", []string{"serve", "--base-path", "foo"}, 2, `--base-path: base path "foo": want / or a plain path`},
+		"another database":   {"", []string{"serve", "--database-url", "mysql://u:secret@x"}, 2, "--database-url: mysql://… is no Postgres: want postgres://"},
+		"no database":        {"", []string{"fsck", "--database-url", "x"}, 2, "--database-url: "},
+		"database in env":    {"DATABASE_URL=mysql://x", []string{"serve"}, 2, "--database-url: mysql://…"},
+		"another log":        {"", []string{"serve", "--eventstore-url", "http://x"}, 2, "--eventstore-url: want esdb://"},
+		"a log of fsck":      {"", []string{"fsck", "--eventstore-url", "http://x"}, 2, "--eventstore-url: want esdb://"},
+		"a read model":       {"", []string{"rebuild", "--projection", "zzz"}, 2, `--projection: there is no read model "zzz"; there are access_v1, `},
+		"one to skip in":     {"", []string{"readmodels", "skip", "zzz", "--position", "1/1", "--reason", "r"}, 2, `there is no read model "zzz"; there are access_v1, `},
+		"a position of none": {"", []string{"readmodels", "skip", "access_v1", "--position", "x", "--reason", "r"}, 2, "--position: "},
 		"half a certificate": {"", []string{"serve", "--tls-cert", "x.pem"}, 2, "--tls-key"},
 	} {
 		t.Run(name, func(t *testing.T) {

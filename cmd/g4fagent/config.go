@@ -14,6 +14,9 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/g4fagent/g4fagent/internal/esnode/storage"
+	"github.com/g4fagent/g4fagent/internal/eventlog"
+	"github.com/g4fagent/g4fagent/internal/httpx"
+	"github.com/g4fagent/g4fagent/internal/postgres"
 )
 
 // config is everything that can be set. Each setting is a flag, and an
@@ -164,7 +167,7 @@ func ttl(getenv func(string) string, name string, otherwise time.Duration) (time
 func (c *config) check() error {
 	switch {
 	case c.port < 0 || c.port > 65535:
-		return usageError{fmt.Errorf("port %d is not between 0 and 65535", c.port)}
+		return usageError{fmt.Errorf("--port %d is not between 0 and 65535", c.port)}
 	case (c.tlsCert == "") != (c.tlsKey == ""):
 		return usageError{errors.New("--tls-cert and --tls-key belong together")}
 	case c.authDisabled && !loopback(c.host):
@@ -172,13 +175,36 @@ func (c *config) check() error {
 	case c.pprof != "" && !loopbackAddress(c.pprof):
 		return usageError{fmt.Errorf("--pprof listens on loopback only, not on %s", c.pprof)}
 	case c.runWorkers < 0 || c.host != "" && c.runWorkers == 0:
-		return usageError{errors.New("run-workers must be at least 1")}
+		return usageError{errors.New("--run-workers must be at least 1")}
+	}
+	if err := c.checkPlaces(); err != nil {
+		return err
 	}
 	if _, err := c.trustedProxies(); err != nil {
 		return err
 	}
-	_, err := c.level()
+	_, err := c.logger()
 	return err
+}
+
+// checkPlaces checks what says where the API, the log and the database are.
+func (c *config) checkPlaces() error {
+	for _, place := range []struct {
+		flag, value string
+		check       func(string) error
+	}{
+		{"base-path", c.basePath, httpx.CheckBasePath},
+		{"eventstore-url", c.eventStoreURL, eventlog.CheckURL},
+		{"database-url", c.databaseURL, postgres.CheckURL},
+	} {
+		if place.value == "" {
+			continue
+		}
+		if err := place.check(place.value); err != nil {
+			return usageError{fmt.Errorf("--%s: %w", place.flag, err)}
+		}
+	}
+	return nil
 }
 
 func loopback(host string) bool {
@@ -203,7 +229,7 @@ func (c *config) trustedProxies() ([]netip.Prefix, error) {
 	for _, p := range c.proxies {
 		prefix, err := netip.ParsePrefix(strings.TrimSpace(p))
 		if err != nil {
-			return nil, usageError{fmt.Errorf("trusted-proxy %q: %w", p, err)}
+			return nil, usageError{fmt.Errorf("--trusted-proxy %q is no network such as 10.0.0.0/8 or 2001:db8::/32", p)}
 		}
 		prefixes = append(prefixes, prefix)
 	}
@@ -213,7 +239,7 @@ func (c *config) trustedProxies() ([]netip.Prefix, error) {
 func (c *config) level() (slog.Level, error) {
 	var l slog.Level
 	if err := l.UnmarshalText([]byte(c.logLevel)); err != nil {
-		return l, usageError{fmt.Errorf("log-level %q is not debug, info, warn or error", c.logLevel)}
+		return l, usageError{fmt.Errorf("--log-level %q is not debug, info, warn or error", c.logLevel)}
 	}
 	return l, nil
 }
@@ -230,7 +256,7 @@ func (c *config) logger() (*slog.Logger, error) {
 	case "json":
 		return slog.New(slog.NewJSONHandler(os.Stderr, o)), nil
 	default:
-		return nil, usageError{fmt.Errorf("log-format %q is neither text nor json", c.logFormat)}
+		return nil, usageError{fmt.Errorf("--log-format %q is neither text nor json", c.logFormat)}
 	}
 }
 

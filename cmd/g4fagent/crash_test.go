@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -160,6 +161,13 @@ func TestTwoServersOnOneFolder(t *testing.T) {
 	}
 	if code := second.cmd.ProcessState.ExitCode(); code != 1 {
 		t.Fatalf("exit code %d:\n%s", code, second.out)
+	}
+	const inUse = "in use by a running process; stop that one first, or name another folder with --data-dir"
+	if said := second.out.String(); !strings.Contains(said, s.dir) || !strings.Contains(said, inUse) {
+		t.Errorf("the second server says:\n%s", said)
+	}
+	if code, _, said := program(t, nil, "fsck", "--data-dir", s.dir); code != 1 || !strings.Contains(said, s.dir) || !strings.Contains(said, inUse) {
+		t.Errorf("fsck beside the server: exit code %d\n%s", code, said)
 	}
 	s.login() // the first one goes on
 }

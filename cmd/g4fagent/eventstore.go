@@ -93,7 +93,7 @@ func (c *eventStoreConfig) run(cmd *cobra.Command) error {
 	}
 	node, err := esnode.Start(cmd.Context(), o)
 	if err != nil {
-		return err
+		return stopFirst(err)
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "The event store is ready.\n\n  clients      %s\n  data folder  %s\n\n", node.ConnectionString(), c.dataDir)
 	select {

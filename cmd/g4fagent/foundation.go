@@ -15,6 +15,7 @@ import (
 
 	"github.com/g4fagent/g4fagent/eventschema"
 	"github.com/g4fagent/g4fagent/internal/esnode"
+	"github.com/g4fagent/g4fagent/internal/esnode/storage"
 	"github.com/g4fagent/g4fagent/internal/eventlog"
 	"github.com/g4fagent/g4fagent/internal/postgres"
 	"github.com/g4fagent/g4fagent/internal/vault"
@@ -70,7 +71,7 @@ func (f *foundation) openLog(ctx context.Context, c *config, r prometheus.Regist
 			Dir: filepath.Join(c.dataDir, "log"), Listen: socketIn(c.dataDir), Username: user, Password: secret,
 			Floor: c.minFree, Logger: f.logger, Registerer: r,
 		}); err != nil {
-			return fmt.Errorf("start the embedded event store: %w", err)
+			return fmt.Errorf("start the embedded event store: %w", stopFirst(err))
 		}
 		f.ends = append(f.ends, f.node.Close)
 		o.Address, o.Username, o.Password = f.node.Addr(), user, secret
@@ -80,6 +81,14 @@ func (f *foundation) openLog(ctx context.Context, c *config, r prometheus.Regist
 	}
 	f.ends = append(f.ends, f.log.Close)
 	return f.log.Ready(ctx)
+}
+
+// stopFirst adds to err of opening a log what to do when another process has it.
+func stopFirst(err error) error {
+	if errors.Is(err, storage.ErrInUse) {
+		return fmt.Errorf("%w; stop that one first, or name another folder with --data-dir", err)
+	}
+	return err
 }
 
 // maxSocketPath is what a Unix socket's address can hold.

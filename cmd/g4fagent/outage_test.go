@@ -65,7 +65,7 @@ func (p *posted) hammer(t *testing.T, c *client, session string) (end func()) {
 				if a.status == http.StatusOK {
 					return
 				}
-				if a.status != http.StatusServiceUnavailable || a.code() != "unavailable" || a.header.Get("Retry-After") == "" {
+				if !a.isForNow() {
 					t.Errorf("an outage is answered by %d %s (Retry-After %q)", a.status, a.body, a.header.Get("Retry-After"))
 				}
 			})
@@ -74,6 +74,24 @@ func (p *posted) hammer(t *testing.T, c *client, session string) (end func()) {
 	return func() {
 		stop()
 		writers.Wait()
+	}
+}
+
+// isForNow reports whether the answer says that the server cannot for now.
+func (a answer) isForNow() bool {
+	var e struct {
+		Error struct{ Retryable bool }
+	}
+	return a.status == http.StatusServiceUnavailable && a.code() == "unavailable" && a.header.Get("Retry-After") != "" &&
+		json.Unmarshal(a.body, &e) == nil && e.Error.Retryable
+}
+
+// refusedForNow reads what the server cannot show for now.
+func (c *client) refusedForNow(path string) {
+	t := c.server.t
+	t.Helper()
+	if a, err := c.do(t.Context(), "GET", path, "", nil); err != nil || !a.isForNow() {
+		t.Errorf("GET %s: %d %s (Retry-After %q), %v", path, a.status, a.body, a.header.Get("Retry-After"), err)
 	}
 }
 
@@ -194,8 +212,9 @@ func TestPostgresIsAway(t *testing.T) {
 	s := newServer(t)
 	s.env = []string{"DATABASE_URL=postgres://g4fagent@" + way.address + database.Path + "?sslmode=disable"}
 	s.start()
-	c := s.login()
-	session := c.session(c.project())
+	c, stranger := s.login(), s.login() // whom the server has not seen act before
+	project := c.project()
+	session := c.session(project)
 	p := &posted{acked: map[string]string{}, unknown: map[string]bool{}}
 	end := p.hammer(t, c, session)
 	eventually(t, "messages are posted", func() bool { return p.count() > 20 })
@@ -205,6 +224,13 @@ func TestPostgresIsAway(t *testing.T) {
 	eventually(t, "health tells", func() bool { return c.check("postgres") != "" })
 	if ready, live := s.beside("/readyz"), s.beside("/livez"); ready != http.StatusServiceUnavailable || live != http.StatusOK {
 		t.Errorf("while Postgres is away: readyz %d, livez %d", ready, live)
+	}
+	for _, path := range []string{"/projects", "/projects/" + project, "/projects/" + project + "/sessions", "/sessions/" + session, "/sessions/" + session + "/messages", "/settings/audit"} {
+		c.refusedForNow(path)
+		stranger.refusedForNow(path)
+	}
+	if a, err := c.do(t.Context(), "POST", "/projects", "", map[string]any{"name": "later"}); err != nil || !a.isForNow() {
+		t.Errorf("POST /projects: %d %s, %v", a.status, a.body, err)
 	}
 	<-back
 	way.set(false)

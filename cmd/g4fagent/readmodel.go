@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -46,12 +47,26 @@ func newRebuild() *cobra.Command {
 		Long: `Build read models again from the log's start, beside the ones in use, and put them
 in their place at once. Nothing is lost by it: read models are derived.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := areReadModels(names...); err != nil {
+				return usageError{fmt.Errorf("--projection: %w", err)}
+			}
 			return c.maintain(cmd, func(ctx context.Context, m *maintenance) error { return m.rebuild(ctx, cmd.OutOrStdout(), names) })
 		},
 	}
 	c.dataFlags(cmd.Flags())
 	cmd.Flags().StringSliceVar(&names, "projection", nil, "name of a read model, such as messages_v1 (default all)")
 	return cmd
+}
+
+// areReadModels says which of the names none of this program's read models has.
+func areReadModels(names ...string) error {
+	all := projectorNames()
+	for _, name := range names {
+		if !slices.Contains(all, name) {
+			return fmt.Errorf("there is no read model %q; there are %s", name, strings.Join(all, ", "))
+		}
+	}
+	return nil
 }
 
 // maintenance is what looks after an installation while no server runs.

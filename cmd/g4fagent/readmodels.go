@@ -41,9 +41,12 @@ This is the last resort: what the event says will be missing from what the API
 shows, though never from the log. The reason is kept beside it. The position is in
 the server's log line "projection stuck", and in /health.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := areReadModels(args[0]); err != nil {
+				return usageError{err}
+			}
 			position, err := eventlog.ParsePosition(at)
 			if err != nil {
-				return usageError{err}
+				return usageError{fmt.Errorf("--position: %w", err)}
 			}
 			if reason == "" {
 				return usageError{errors.New("--reason is required: it is what others will know of this")}
@@ -67,12 +70,10 @@ func newDrop(c *config) *cobra.Command {
 		Use: "drop NAME", Args: cobra.ExactArgs(1),
 		Short: "Remove the tables of a read model that an earlier version left",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if name := args[0]; slices.Contains(projectorNames(), name) {
+				return fmt.Errorf("%s is in use; `g4fagent rebuild --projection %s` builds it again", name, name)
+			}
 			return c.maintain(cmd, func(ctx context.Context, m *maintenance) error {
-				for _, name := range projectorNames() {
-					if name == args[0] {
-						return fmt.Errorf("%s is in use; `g4fagent rebuild --projection %s` builds it again", name, name)
-					}
-				}
 				if err := projections.Drop(ctx, m.db.Pool(), args[0]); err != nil {
 					return err
 				}

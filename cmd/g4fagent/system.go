@@ -97,10 +97,10 @@ func (s *system) newCommands(ctx context.Context, r prometheus.Registerer) error
 	}
 	s.refusals = commands.NewRefusals(eventlog.Publisher{Log: s.log}, s.vault, time.Now, s.logger)
 	s.handlers, err = commands.New(commands.Options{ //nolint:contextcheck // snapshots are written after their request has ended
-		Log: s.log, Vault: s.vault, Keys: idempotency.Index{DB: s.db.Pool()}, Snapshots: snapshots,
+		Log: s.log, Vault: s.vault, Keys: idempotency.Index{DB: s.db.Reader()}, Snapshots: snapshots,
 		Passwords: hasher, Rules: password.Rules{}, Tokens: s.tokens,
 		Throttle: password.NewThrottle(password.ThrottleOptions{Registerer: r}), Refusals: s.refusals,
-		CountProjects: func(ctx context.Context) (int, error) { return projects.Count(ctx, s.db.Pool()) },
+		CountProjects: func(ctx context.Context) (int, error) { return projects.Count(ctx, s.db.Reader()) },
 		Now:           time.Now, Limits: s.commandLimits(), Build: build, Logger: s.logger, Registerer: r,
 	})
 	if err != nil {
@@ -130,7 +130,7 @@ func (s *system) newReadModels(ctx context.Context, r prometheus.Registerer) err
 	}
 	s.listener.On(projections.Channel, func(string) { s.awaiter.Wake() })
 	s.feed = feed.New(s.log, time.Now)
-	s.access, err = readapi.NewAccess(s.db.Pool(), s.tokens, s.feed, progress{s.awaiter})
+	s.access, err = readapi.NewAccess(s.db.Reader(), s.tokens, s.feed, progress{s.awaiter})
 	if err != nil {
 		return err
 	}
@@ -153,7 +153,7 @@ func (s *system) newHTTP(ctx context.Context, server *httpx.Server, r prometheus
 	}, endpoints{
 		Commands: rest.Commands{Handlers: s.handlers, Visibility: visibility{s.awaiter, s.feed}, Tickets: s.tokens, Providers: s.providers},
 		Reads: readapi.Reads{
-			DB: s.db.Pool(), Log: s.log, Sealer: s.vault, Sum: s.vault.HMAC, Hub: hub, Access: s.access, Progress: progress{s.awaiter}, Stopping: server.Streams(), Now: time.Now,
+			DB: s.db.Reader(), Log: s.log, Sealer: s.vault, Sum: s.vault.HMAC, Hub: hub, Access: s.access, Progress: progress{s.awaiter}, Stopping: server.Streams(), Now: time.Now,
 			Providers: s.providers,
 			Node: readapi.Node{
 				Version: version, Build: build, BasePath: s.config.basePath, Started: time.Now(), Features: shownFeatures(), Limits: s.shownLimits(),

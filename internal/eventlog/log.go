@@ -27,6 +27,16 @@ type Options struct {
 	Registerer prometheus.Registerer
 }
 
+// CheckURL says what is wrong with an Options.URL, without asking the server, and
+// without repeating any of it: it may hold a password.
+func CheckURL(raw string) error {
+	_, err := esdb.ParseConnectionString(raw)
+	if err != nil {
+		return errors.New("want esdb://user:password@host:port?tls=false or, for a cluster, esdb+discover://host:port")
+	}
+	return nil
+}
+
 func (o Options) configuration() (esdb.Configuration, error) {
 	var config *esdb.Configuration
 	if o.Address != "" {

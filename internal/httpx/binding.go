@@ -37,7 +37,8 @@ func New(o Options, server api.StrictServerInterface) (http.Handler, error) {
 
 // onParameter is for a parameter that is missing or has the wrong type.
 func (e *edge) onParameter(c *gin.Context, err error, _ int) {
-	e.answer(exchangeOf(c), c.Writer, parameterFault(err))
+	x := exchangeOf(c)
+	e.answer(x, c.Writer, x.operation.parameterFault(err))
 }
 
 // onBody is for a body that does not decode.

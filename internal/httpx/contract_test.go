@@ -225,8 +225,9 @@ func TestGeneratedCode(t *testing.T) {
 	t.Run("has its four errors answered in one shape", func(t *testing.T) {
 		t.Parallel()
 		d := document(t, admin(), nil)
-		if e := d.do(t, "GET", "/api/v1/projects?limit=abc", "").is(t, 400, "invalid_request"); e.Details["field"] != "limit" {
-			t.Errorf("details %v", e.Details)
+		e := d.do(t, "GET", "/api/v1/projects?limit=abc", "").is(t, 400, "invalid_request")
+		if e.Details["field"] != "limit" || !strings.HasPrefix(e.Message, "The parameter limit must be an integer: How many items to answer, from 1 to 200.") {
+			t.Errorf("%q, details %v", e.Message, e.Details)
 		}
 		if e := d.do(t, "POST", "/api/v1/projects", `{"name":5}`).is(t, 400, "invalid_request"); e.Details["field"] != "name" {
 			t.Errorf("details %v", e.Details)

@@ -9,7 +9,7 @@ import (
 const (
 	corsMethods = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 	corsHeaders = "Authorization, Content-Type, Idempotency-Key, If-Match, Last-Event-ID, X-Min-Position, X-Request-Id"
-	corsExposes = "ETag, Idempotency-Replayed, Retry-After, X-Commit-Position, X-Read-Model, X-Request-Id"
+	corsExposes = "Age, ETag, Idempotency-Replayed, Retry-After, X-Commit-Position, X-Read-Model, X-Request-Id"
 	corsMaxAge  = "600"
 )
 

@@ -116,13 +116,23 @@ func fieldName(pointer jsontext.Pointer) string {
 	return strings.Join(slices.Collect(pointer.Tokens()), ".")
 }
 
-// parameterFault is what generated code reports about a parameter: its error has
-// no type, only a text with the name before the reason.
-func parameterFault(err error) error {
-	rest, ok := strings.CutPrefix(err.Error(), "parameter ")
-	name, _, named := strings.Cut(rest, ":")
-	if !ok || !named {
+// parameterFault is what generated code reports about a parameter, with what the
+// document says of it.
+func (o *operation) parameterFault(err error) error {
+	wrong, ok := errors.AsType[*api.ParameterError](err)
+	if !ok {
 		return errInvalidRequest
 	}
-	return errInvalidRequest.Saying("The parameter %s is not valid.", name).With("field", name)
+	i := slices.IndexFunc(o.Parameters, func(p api.Parameter) bool { return p.Name == wrong.Name })
+	if i < 0 {
+		return errInvalidRequest.With("field", wrong.Name)
+	}
+	p := o.Parameters[i]
+	reason := "must be " + p.Expected()
+	for _, known := range []error{api.ErrAbsent, api.ErrUnstored} {
+		if errors.Is(err, known) {
+			reason = known.Error()
+		}
+	}
+	return errInvalidRequest.Saying("The parameter %s %s: %s", p.Name, reason, p.Description).With("field", p.Name)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -282,14 +283,28 @@ func TestCodec(t *testing.T) {
 
 func TestParameterFault(t *testing.T) {
 	t.Parallel()
-	for text, want := range map[string]any{
-		"parameter limit: strconv.ParseInt: parsing \"abc\"": "limit",
-		"parameter q: it is required":                        "q",
-		"something else":                                     nil,
+	o := operation{}
+	for _, documented := range api.Operations() {
+		if documented.Path == "/sessions/{session_id}/messages" && documented.Method == http.MethodGet {
+			o.Operation = documented
+		}
+	}
+	_, number := strconv.Atoi("abc")
+	for _, tt := range []struct {
+		err   error
+		field any
+		says  string
+	}{
+		{&api.ParameterError{Name: "limit", Err: number}, "limit", "The parameter limit must be an integer: How many items to answer, from 1 to 200."},
+		{&api.ParameterError{Name: "after_ts", Err: new(api.Time).Bind("x")}, "after_ts", "must be a time as in RFC 3339 with an offset, such as 2006-01-02T15:04:05Z: Only"},
+		{&api.ParameterError{Name: "limit", Err: api.ErrAbsent}, "limit", "The parameter limit is required: How"},
+		{&api.ParameterError{Name: "cursor", Err: api.ErrUnstored}, "cursor", "The parameter cursor holds NUL or is not UTF-8: The"},
+		{&api.ParameterError{Name: "else", Err: number}, "else", errInvalidRequest.Text},
+		{errors.New("something else"), nil, errInvalidRequest.Text},
 	} {
-		known, ok := errors.AsType[*fault.Error](parameterFault(errors.New(text)))
-		if !ok || known.Code != "invalid_request" || known.Details["field"] != want || strings.Contains(known.Text, "strconv") {
-			t.Errorf("%q: %v %v", text, known, known.Details)
+		known, ok := errors.AsType[*fault.Error](o.parameterFault(tt.err))
+		if !ok || known.Code != "invalid_request" || known.Details["field"] != tt.field || !strings.Contains(known.Text, tt.says) || strings.Contains(known.Text, "strconv") {
+			t.Errorf("%q: %v %v", tt.err, known, known.Details)
 		}
 	}
 }

@@ -70,6 +70,17 @@ type Hooks struct {
 	Refused func(context.Context, Refusal)
 }
 
+// CheckBasePath says what is wrong with an Options.BasePath.
+func CheckBasePath(base string) error {
+	if base == "" || base == "/" {
+		return nil
+	}
+	if !strings.HasPrefix(base, "/") || strings.HasSuffix(base, "/") || strings.ContainsAny(base, "%:*?#") {
+		return fmt.Errorf("base path %q: want / or a plain path like %s", base, DefaultBasePath)
+	}
+	return nil
+}
+
 // edge is the handler that New makes.
 type edge struct {
 	base       string // "" for "/"
@@ -89,14 +100,15 @@ type edge struct {
 }
 
 func newEdge(o Options) (*edge, error) {
+	if err := CheckBasePath(o.BasePath); err != nil {
+		return nil, err
+	}
 	base := o.BasePath
-	switch {
-	case base == "":
+	switch base {
+	case "":
 		base = DefaultBasePath
-	case base == "/":
+	case "/":
 		base = ""
-	case !strings.HasPrefix(base, "/") || strings.HasSuffix(base, "/") || strings.ContainsAny(base, "%:*?#"):
-		return nil, fmt.Errorf("base path %q: want / or a plain path like %s", base, DefaultBasePath)
 	}
 	if o.Hooks.Authenticate == nil {
 		return nil, errors.New("nobody authenticates: Hooks.Authenticate is required")

@@ -113,7 +113,7 @@ func (r *rig) bind(t *testing.T, router gin.IRouter) {
 		router.Handle(o.Method, r.base+o.GinPath, func(c *gin.Context) {
 			if limit, ok := c.GetQuery("limit"); ok {
 				if _, err := strconv.Atoi(limit); err != nil {
-					r.onParameter(c, errors.New("parameter limit: not an integer"), http.StatusBadRequest)
+					r.onParameter(c, &api.ParameterError{Name: "limit", Err: err}, http.StatusBadRequest)
 					return
 				}
 			}

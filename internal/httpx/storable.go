@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"math"
+	"regexp"
 	"strconv"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -23,10 +24,15 @@ var (
 	errInvalidJSON = fault.New(fault.Invalid, "invalid_json", "The body is not valid JSON.")
 	errNotObject   = errInvalidJSON.Saying("The body is not a JSON object.")
 	errDuplicate   = errInvalidJSON.Saying("The body has an object with the same name twice.")
+	errSurrogate   = errInvalidJSON.Saying(`The body has half of a surrogate pair (\ud800 to \udfff), which is no character.`)
 	errNUL         = errInvalidJSON.Saying(`The body has a NUL character (\u0000).`)
 	errDepth       = errInvalidJSON.Saying("The body is nested deeper than %d levels.", maxDepth)
 	errNumber      = errInvalidJSON.Saying("The body has a number beyond ±1e308.")
 )
+
+// surrogate is an escaped half of a pair: of syntax errors, it is one where the
+// other half is missing.
+var surrogate = regexp.MustCompile(`^\\u[dD][89a-fA-F][0-9a-fA-F]{2}`)
 
 // storable reports why raw is not one JSON value (RFC 8259 as narrowed by RFC
 // 7493: UTF-8 without lone surrogates, no name twice in an object, nothing
@@ -50,8 +56,11 @@ func syntaxFault(raw []byte) error {
 		return errInvalidJSON.With("offset", len(raw))
 	}
 	text := errInvalidJSON
-	if errors.Is(err, jsontext.ErrDuplicateName) {
+	switch {
+	case errors.Is(err, jsontext.ErrDuplicateName):
 		text = errDuplicate
+	case surrogate.Match(raw[min(int(syntactic.ByteOffset), len(raw)):]):
+		text = errSurrogate
 	}
 	if name := fieldName(syntactic.JSONPointer); name != "" {
 		text = text.With("field", name)

@@ -21,6 +21,17 @@ const (
 	pingTimeout     = 5 * time.Second
 )
 
+// CheckURL says what is wrong with an Options.URL, without asking the server. The
+// error does not repeat the password.
+func CheckURL(url string) error {
+	scheme, _, is := strings.Cut(url, "://")
+	if is && scheme != "postgres" && scheme != "postgresql" && !strings.Contains(scheme, "=") {
+		return fmt.Errorf("%s://… is no Postgres: want postgres://user@host:port/database", scheme)
+	}
+	_, err := externalConfig(url)
+	return err
+}
+
 func externalConfig(url string) (*pgxpool.Config, error) {
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil {

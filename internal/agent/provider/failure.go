@@ -67,12 +67,22 @@ func (w *wire) transportFault(err error) *Error {
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return &Error{Kind: KindTimeout, Message: "the provider did not answer in time: " + w.secrets.quote(cause(err))}
 	case errors.As(err, &onTheWay):
-		return &Error{Kind: KindNetwork, Message: "the provider cannot be reached: " + w.secrets.quote(cause(err))}
+		return &Error{Kind: KindNetwork, Message: "the provider cannot be reached: " + w.secrets.quote(host(onTheWay)+": "+cause(err))}
 	case errors.As(err, &reading):
 		return &Error{Kind: KindNetwork, Message: "the connection to the provider broke: " + w.secrets.quote(cause(err))}
 	default:
 		return &Error{Kind: KindProtocol, Message: "the provider's answer cannot be understood: " + w.secrets.quote(err.Error())}
 	}
+}
+
+// host is that of a URL as it was configured, with its port, which is no secret.
+// What a name resolves to inside our network would be, and is not told.
+func host(failed *url.Error) string {
+	u, err := url.Parse(failed.URL)
+	if err != nil {
+		return "its address"
+	}
+	return u.Host
 }
 
 // cause is err's text without the parts that tell URLs or addresses: those of

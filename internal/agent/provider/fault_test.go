@@ -215,7 +215,11 @@ func TestProvidersThatCannotBeReached(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	closed := "http://" + l.Addr().String()
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed := "http://localhost:" + port
 	_ = l.Close()
 	tlsServer := httptest.NewUnstartedServer(http.NotFoundHandler())
 	tlsServer.Config.ErrorLog = log.New(io.Discard, "", 0) // it logs what the test is about
@@ -228,8 +232,8 @@ func TestProvidersThatCannotBeReached(t *testing.T) {
 		says      string
 		retryable bool
 	}{
-		{"nobody listens", closed, provider.KindNetwork, "cannot be reached: dial: connect: connection refused", true},
-		{"no such name", "http://no-such-host.invalid", provider.KindNetwork, "the name no-such-host.invalid cannot be resolved", true},
+		{"nobody listens", closed, provider.KindNetwork, "cannot be reached: localhost:" + port + ": dial: connect: connection refused", true},
+		{"no such name", "http://no-such-host.invalid", provider.KindNetwork, "cannot be reached: no-such-host.invalid: the name no-such-host.invalid cannot be resolved", true},
 		{"an untrusted certificate", tlsServer.URL, provider.KindNetwork, "certificate is not trusted", false},
 		{"a forbidden address", "http://169.254.169.254", provider.KindInvalid, "may not be called", false},
 	}

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"syscall"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -19,10 +21,10 @@ var (
 
 // Lock keeps everybody else from opening the log in a folder until it is closed.
 // It fails with ErrNoLog or ErrInUse.
-func Lock(fs vfs.FS, dir string) (io.Closer, error) { return lock(fs, dir) }
+func Lock(disk vfs.FS, dir string) (io.Closer, error) { return lock(disk, dir) }
 
-func lock(fs vfs.FS, dir string) (*pebble.Lock, error) {
-	there, err := pebble.Peek(dir, fs)
+func lock(disk vfs.FS, dir string) (*pebble.Lock, error) {
+	there, err := pebble.Peek(dir, disk)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
 		return nil, fmt.Errorf("%s: %w", dir, ErrNoLog)
@@ -31,15 +33,26 @@ func lock(fs vfs.FS, dir string) (*pebble.Lock, error) {
 	case !there.Exists:
 		return nil, fmt.Errorf("%s: %w", dir, ErrNoLog)
 	}
-	return lockFolder(fs, dir)
+	return lockFolder(disk, dir)
 }
 
-func lockFolder(fs vfs.FS, dir string) (*pebble.Lock, error) {
-	l, err := pebble.LockDirectory(dir, fs)
+func lockFolder(disk vfs.FS, dir string) (*pebble.Lock, error) {
+	l, err := pebble.LockDirectory(dir, disk)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w (%w)", dir, ErrInUse, err)
+		return nil, fmt.Errorf("lock %s: %w", dir, lockFault(err))
 	}
 	return l, nil
+}
+
+// lockFault is err of taking a folder's lock: ErrInUse if somebody has it. The
+// reason of everything else has a path, or is another of the system's.
+func lockFault(err error) error {
+	errno, system := errors.AsType[syscall.Errno](err)
+	_, file := errors.AsType[*fs.PathError](err)
+	if file || system && errno != syscall.EAGAIN && errno != syscall.EACCES {
+		return err
+	}
+	return ErrInUse
 }
 
 // Checkpoint makes a folder that holds the log as it is now: everything that was

@@ -97,6 +97,9 @@ func TestVerify(t *testing.T) {
 		if _, err := storage.Verify(t.Context(), storage.VerifyOptions{Dir: "log", FS: fs}); !errors.Is(err, storage.ErrInUse) {
 			t.Errorf("a log in use: %v", err)
 		}
+		if _, err := storage.Open(storage.Options{FS: fs, Dir: "log", Logger: quiet}); !errors.Is(err, storage.ErrInUse) {
+			t.Errorf("a log in use is opened again: %v", err)
+		}
 	})
 }
 

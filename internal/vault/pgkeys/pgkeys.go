@@ -24,6 +24,10 @@ var schema string
 // together with the cause.
 var errAway = fault.New(fault.Unavailable, "unavailable", "The key store does not answer. Try again shortly.").After(time.Second)
 
+// loadWithin bounds how long a key is waited for; a server at work answers in
+// milliseconds.
+const loadWithin = 3 * time.Second
+
 // Keys implements vault.Store. Its methods may be called from several goroutines
 // and on several nodes.
 type Keys struct {
@@ -60,6 +64,8 @@ func Open(ctx context.Context, pool *pgxpool.Pool) (*Keys, error) {
 // Load implements vault.Store. What it sees is durable: every writer's commit is
 // synchronous, and is not seen before it is flushed.
 func (k *Keys) Load(ctx context.Context, name vault.Name) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, loadWithin)
+	defer cancel()
 	wrapped, err := load(ctx, k.pool, name)
 	return wrapped, asFault(err, "load a key")
 }
