@@ -12,6 +12,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/g4fagent/g4fagent/internal/esnode/persistent"
 )
@@ -113,12 +115,15 @@ func (s *groupsService) RestartSubsystem(ctx context.Context, _ *shared.Empty) (
 // Read connects a consumer: it confirms that, and then sends events as the
 // client acknowledges others.
 func (s *groupsService) Read(stream pb.PersistentSubscriptions_ReadServer) error {
-	first, err := stream.Recv()
-	if err != nil {
+	first, err := receiveRead(stream)
+	if errors.Is(err, errLeft) {
 		return err
 	}
 	o := first.GetOptions()
-	key, err := groupKey(o.GetStreamOption(), o.GetGroupName())
+	var key persistent.Key
+	if err == nil {
+		key, err = groupKey(o.GetStreamOption(), o.GetGroupName())
+	}
 	if err == nil {
 		err = s.read(stream, key, o)
 	}
@@ -165,6 +170,27 @@ func (s *groupsService) read(stream pb.PersistentSubscriptions_ReadServer, key p
 	}
 }
 
+// maxRead bounds a message of a consumer, before it is read: an id without content
+// takes two bytes of it, and a hundred of memory. An acknowledgement of the 2,000
+// events that official clients put into one has 80 KB.
+const maxRead = 1 << 20
+
+func receiveRead(stream grpc.ServerStream) (*pb.ReadReq, error) {
+	var raw emptypb.Empty // takes any message, as unknown fields
+	if err := stream.RecvMsg(&raw); err != nil {
+		return nil, errors.Join(errLeft, err)
+	}
+	message := raw.ProtoReflect().GetUnknown()
+	if len(message) > maxRead {
+		return nil, malformed("a message of %d bytes, where at most %d are needed", len(message), maxRead)
+	}
+	m := new(pb.ReadReq)
+	if proto.Unmarshal(message, m) != nil {
+		return nil, malformed("a message that cannot be read")
+	}
+	return m, nil
+}
+
 // errLeft says that a client has said all that it had to say.
 var errLeft = errors.New("the client left")
 
@@ -172,11 +198,11 @@ var errLeft = errors.New("the client left")
 func (s *groupsService) receive(stream pb.PersistentSubscriptions_ReadServer, c *persistent.Consumer) (err error) {
 	defer recovered(stream.Context(), s.logger, pb.PersistentSubscriptions_Read_FullMethodName, &err)
 	for {
-		m, err := stream.Recv()
-		if err != nil {
-			return errors.Join(errLeft, err)
+		m, err := receiveRead(stream)
+		if err == nil {
+			err = settle(c, m)
 		}
-		if err := settle(c, m); err != nil {
+		if err != nil {
 			return err
 		}
 	}

@@ -272,3 +272,40 @@ func TestGroupState(t *testing.T) {
 		}
 	})
 }
+
+func TestGroupRefusesAHugeMessage(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	for name, connected := range map[string]bool{"as the first": false, "of a consumer": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			call, err := pb.NewPersistentSubscriptionsClient(dial(t, r.node.Addr())).Read(r.ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if connected {
+				r.createGroup("s", "g")
+				err = call.Send(&pb.ReadReq{Content: &pb.ReadReq_Options_{Options: &pb.ReadReq_Options{
+					StreamOption: &pb.ReadReq_Options_StreamIdentifier{StreamIdentifier: named("s")}, GroupName: "g", BufferSize: 1,
+					UuidOption: &pb.ReadReq_Options_UUIDOption{Content: &pb.ReadReq_Options_UUIDOption_String_{String_: &shared.Empty{}}},
+				}}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := call.Recv(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			ids := make([]*shared.UUID, 1<<20)
+			for i := range ids {
+				ids[i] = &shared.UUID{}
+			}
+			if err := call.Send(&pb.ReadReq{Content: &pb.ReadReq_Ack_{Ack: &pb.ReadReq_Ack{Ids: ids}}}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := call.Recv(); status.Code(err) != codes.InvalidArgument {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
