@@ -228,7 +228,8 @@ func (g *group) write() {
 }
 
 // apply hands a batch to Pebble and waits until it is synced. Pebble panics when
-// it cannot write to its log, and is unusable from then on.
+// it cannot write to its log, and is unusable from then on. It is asked to sync and
+// not to wait: of a failed sync that it waited for itself it would not return.
 func (l *Log) apply(batch *pebble.Batch) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -239,5 +240,8 @@ func (l *Log) apply(batch *pebble.Batch) (err error) {
 		}
 		err = l.Err() // a failure that Pebble was not told of counts too
 	}()
-	return l.db.Apply(batch, pebble.Sync)
+	if err := l.db.ApplyNoSyncWait(batch, pebble.Sync); err != nil {
+		return err
+	}
+	return batch.SyncWait()
 }
